@@ -1,0 +1,64 @@
+"""Write text one token at a time as a Gymnasium environment: state = token prefix, action = next token, reward = feedback."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gymnasium.envs.registration import register
+
+if TYPE_CHECKING:
+    from text_env.env import TextGenEnv
+    from text_env.episode import Ending, Episode, Feedback, Judgement, PrefixFeedback, Prompt
+    from text_env.names import resolve
+    from text_env.scoring import FeedbackError
+    from text_env.tokens import Tokens, load_tokens
+    from text_env.vector import TextGenVectorEnv
+
+_HOMES = {
+    "Ending": "episode",
+    "Episode": "episode",
+    "Feedback": "episode",
+    "FeedbackError": "scoring",
+    "Judgement": "episode",
+    "PrefixFeedback": "episode",
+    "Prompt": "episode",
+    "TextGenEnv": "env",
+    "TextGenVectorEnv": "vector",
+    "Tokens": "tokens",
+    "load_tokens": "tokens",
+    "resolve": "names",
+}
+
+__all__ = [
+    "Ending",
+    "Episode",
+    "Feedback",
+    "FeedbackError",
+    "Judgement",
+    "PrefixFeedback",
+    "Prompt",
+    "TextGenEnv",
+    "TextGenVectorEnv",
+    "Tokens",
+    "load_tokens",
+    "resolve",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"text_env.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'text_env' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+register(id="TextGen-v0", entry_point="text_env.env:TextGenEnv", vector_entry_point="text_env.vector:TextGenVectorEnv")
+register(
+    id="TextGen/Reviews-v0",
+    entry_point="text_env.tasks.reviews:ReviewsEnv",
+    vector_entry_point="text_env.tasks.reviews:ReviewsVectorEnv",
+)

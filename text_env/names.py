@@ -1,0 +1,69 @@
+"""Turn import-path names such as "feedback.sentiment:Sentiment" into objects, in the form that Gymnasium uses."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+def resolve(name: str, **kwargs: Any) -> Any:
+    """Import "module:Name"; call it with `kwargs` if it is a class, else return it as it is.
+
+    Errors: ValueError for a malformed name, an unknown module or attribute, or arguments for something that is not a class.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ValueError(f'a name must look like "module:Name", got {name!r}')
+    try:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise  # the module exists, something that it imports does not
+        raise ValueError(f"there is no module {error.name!r} (from {name!r}): install it, or put its folder on PYTHONPATH") from error
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            public = sorted(public_name for public_name in vars(module) if not public_name.startswith("_"))
+            raise ValueError(f"module {module_name!r} has no {attribute!r}; it has {', '.join(public)}")
+        found = getattr(found, part)
+    if isinstance(found, type):
+        return found(**kwargs)
+    if kwargs:
+        raise ValueError(f"{name!r} is not a class, so it takes no arguments, got {kwargs}")
+    return found
+
+
+class Kept:
+    """Hold an object so that deep-copying the holder keeps the object itself.
+
+    Gymnasium deep-copies a spec's keyword arguments, which would copy a model or fail on a lock.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Kept:
+        return self
+
+    def __repr__(self) -> str:
+        return f"Kept({self.value!r})"
+
+
+def keep(value: Any) -> Any:
+    """Return plain data as it is and anything else in a `Kept`."""
+    return value if _is_plain(value) else Kept(value)
+
+
+def unkeep(value: Any) -> Any:
+    """Return what a `Kept` holds, and anything else as it is."""
+    return value.value if isinstance(value, Kept) else value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item) for item in value)
+    if isinstance(value, dict):
+        return all(_is_plain(key) and _is_plain(item) for key, item in value.items())
+    return value is None or isinstance(value, (str, int, float, bool, Kept)) or type(value).__module__ == "gymnasium.vector.vector_env"

@@ -1,0 +1,286 @@
+"""Turn text into token ids and back.
+
+Ids are the state; text is made from ids once, when a response ends, and is never turned back into ids.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from text_env.episode import IntArray
+
+TINYLM_FOLDER = Path(__file__).parent / "assets" / "tinylm"
+
+
+class Vocabulary(Protocol):
+    """Encode and decode; the part of a tokenizer that differs between libraries."""
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, without special tokens."""
+        ...
+
+    def decode_rows(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Return one text per row of ids, without special tokens."""
+        ...
+
+    def pieces(self) -> dict[int, str]:
+        """Return what each id stands for, as the vocabulary spells it."""
+        ...
+
+    def start_ids(self) -> list[int]:
+        """Return the ids that the tokenizer puts before a text."""
+        ...
+
+
+class ByteVocabulary:
+    """Let every byte be a token and 256 the end; for tests and for text in any alphabet without training."""
+
+    END = 256
+
+    def encode(self, text: str) -> list[int]:
+        """Return the UTF-8 bytes."""
+        return list(text.encode())
+
+    def decode_rows(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Return the texts; bytes that are not UTF-8 become the replacement character."""
+        return [bytes(id for id in row if id != self.END).decode(errors="replace") for row in rows]
+
+    def pieces(self) -> dict[int, str]:
+        """Return each byte as a character, those that stand for no character on their own as the replacement character."""
+        return {id: bytes([id]).decode(errors="replace") for id in range(self.END)} | {self.END: "<|end|>"}
+
+    def start_ids(self) -> list[int]:
+        """Return nothing: a text starts with its first byte."""
+        return []
+
+
+class FastVocabulary:
+    """Use a tokenizer of the tokenizers library (Rust)."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, without special tokens."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode_rows(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Return one text per row of ids, without special tokens."""
+        return list(self.tokenizer.decode_batch(rows, skip_special_tokens=True))
+
+    def pieces(self) -> dict[int, str]:
+        """Return what each id stands for, as the vocabulary spells it."""
+        return {id: piece for piece, id in self.tokenizer.get_vocab(with_added_tokens=True).items()}
+
+    def start_ids(self) -> list[int]:
+        """Return the ids that the tokenizer puts before a text."""
+        return _before_text(list(self.tokenizer.encode("a").ids), self.encode("a"))
+
+
+class SlowVocabulary:
+    """Use a tokenizer of the transformers library that has no Rust counterpart."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of a text, without special tokens."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
+    def decode_rows(self, rows: Sequence[Sequence[int]]) -> list[str]:
+        """Return one text per row of ids, without special tokens."""
+        return [str(self.tokenizer.decode(row, skip_special_tokens=True, clean_up_tokenization_spaces=False)) for row in rows]
+
+    def pieces(self) -> dict[int, str]:
+        """Return what each id stands for, as the vocabulary spells it."""
+        return {id: piece for piece, id in self.tokenizer.get_vocab().items()}
+
+    def start_ids(self) -> list[int]:
+        """Return the ids that the tokenizer puts before a text."""
+        return _before_text(list(self.tokenizer.encode("a")), self.encode("a"))
+
+
+class Tokens:
+    """Encode prompts and decode responses, and say how wide the action space is.
+
+    Args:
+        vocabulary: encodes and decodes.
+        name: what to call it in messages.
+        vocab_size: width of the action space; ids from `num_tokens` on, if any, have no token.
+        eos_ids: end tokens, at least one.
+        template: turns chat messages into one text; None where the tokenizer has no chat template.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        name: str,
+        eos_ids: Sequence[int],
+        vocab_size: int | None = None,
+        template: Callable[[list[dict[str, str]]], str] | None = None,
+    ) -> None:
+        self.vocabulary = vocabulary
+        self.name = name
+        self.pieces = vocabulary.pieces()
+        self.num_tokens = max(self.pieces) + 1
+        self.vocab_size = vocab_size if vocab_size is not None else self.num_tokens
+        self.eos_ids = tuple(int(id) for id in eos_ids)
+        self._template = template
+        if not self.eos_ids:
+            raise ValueError(f"tokenizer {name!r} names no end token: give eos_ids=(...)")
+        if self.vocab_size < self.num_tokens:
+            raise ValueError(f"vocab_size must be at least {self.num_tokens}, the tokens of {name!r}, got {self.vocab_size}")
+
+    @property
+    def pad_id(self) -> int:
+        """Return the id that fills the unused end of a row; masks, not this id, say what is padding."""
+        return self.eos_ids[0]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Return a hash of the vocabulary: equal exactly if the same ids stand for the same pieces."""
+        return hashlib.sha256(json.dumps(sorted(self.pieces.items())).encode()).hexdigest()[:16]
+
+    @cached_property
+    def start_ids(self) -> tuple[int, ...]:
+        """Return the ids that the tokenizer puts before a text (a start token, for models trained with one)."""
+        return tuple(self.vocabulary.start_ids())
+
+    def encode(self, text: str) -> IntArray:
+        """Return the ids [n] of a text, without special tokens."""
+        return np.asarray(self.vocabulary.encode(text), dtype=np.int64)
+
+    def encode_prompt(self, text: str) -> IntArray:
+        """Return the ids [n] of a text that begins a sequence: with the start token, where the tokenizer has one."""
+        return np.concatenate([np.asarray(self.start_ids, dtype=np.int64), self.encode(text)])
+
+    def decode(self, ids: Sequence[int] | IntArray) -> str:
+        """Return the text of ids, without special tokens."""
+        return self.decode_rows([ids])[0]
+
+    def decode_rows(self, rows: Sequence[Sequence[int] | IntArray]) -> list[str]:
+        """Return one text per row of ids, without special tokens."""
+        return self.vocabulary.decode_rows([row.tolist() if isinstance(row, np.ndarray) else list(row) for row in rows])
+
+    def chat(self, messages: list[dict[str, str]]) -> str:
+        """Return chat messages as the text that the model was trained to continue."""
+        if self._template is None:
+            raise ValueError(f"tokenizer {self.name!r} has no chat template: pass chat_template=False, or a tokenizer that has one")
+        return self._template(messages)
+
+    def __repr__(self) -> str:
+        return f"Tokens({self.name!r}, vocab_size={self.vocab_size})"
+
+
+def load_tokens(source: Any = "tinylm", *, vocab_size: int | None = None, eos_ids: Sequence[int] | None = None) -> Tokens:
+    """Load a tokenizer.
+
+    Args:
+        source: "tinylm" (bundled), "smollm2", "bytes", a folder, a hub id, or a tokenizer object of transformers or tokenizers.
+        vocab_size: width of the action space; by default the model config's for a name, and the number of tokens for an object.
+        eos_ids: end tokens; by default those that the model's files name.
+
+    Errors: ValueError for an unknown name, an object that is no tokenizer, or one without an end token.
+    """
+    if isinstance(source, Tokens):
+        return Tokens(source.vocabulary, source.name, eos_ids or source.eos_ids, vocab_size or source.vocab_size, source._template)
+    if isinstance(source, Path):
+        source = str(source)
+    if not isinstance(source, str):
+        return _from_object(source, vocab_size, eos_ids)
+    if source == "bytes":
+        return Tokens(ByteVocabulary(), "bytes", eos_ids or (ByteVocabulary.END,), vocab_size)
+    if source == "tinylm":
+        return _from_folder(TINYLM_FOLDER, "tinylm", vocab_size, eos_ids)
+    if source == "smollm2":
+        from text_env.smollm2 import smollm2_folder
+
+        return _from_folder(smollm2_folder(), "smollm2", vocab_size, eos_ids)
+    if (Path(source) / "tokenizer.json").is_file():
+        return _from_folder(Path(source), source, vocab_size, eos_ids)
+    return _from_hub(source, vocab_size, eos_ids)
+
+
+def _from_folder(folder: Path, name: str, vocab_size: int | None, eos_ids: Sequence[int] | None) -> Tokens:
+    import tokenizers
+
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    settings = {stem: _read_json(folder / f"{stem}.json") for stem in ("config", "generation_config", "tokenizer_config")}
+    if not eos_ids:
+        eos_ids = _end_tokens(tokenizer, settings)
+    if vocab_size is None and "vocab_size" in settings["config"]:
+        vocab_size = int(settings["config"]["vocab_size"])
+
+    def template(messages: list[dict[str, str]]) -> str:
+        from transformers import AutoTokenizer
+
+        text = AutoTokenizer.from_pretrained(folder).apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+        return str(text)
+
+    has_template = "chat_template" in settings["tokenizer_config"] or (folder / "chat_template.jinja").is_file()
+    return Tokens(FastVocabulary(tokenizer), name, eos_ids, vocab_size, template if has_template else None)
+
+
+def _end_tokens(tokenizer: Any, settings: dict[str, dict[str, Any]]) -> list[int]:
+    """Return the end tokens that the model's files name, the tokenizer's own first."""
+    ids: list[int] = []
+    piece = settings["tokenizer_config"].get("eos_token")
+    piece = piece.get("content") if isinstance(piece, dict) else piece
+    if piece is not None and tokenizer.token_to_id(piece) is not None:
+        ids.append(tokenizer.token_to_id(piece))
+    for stem in ("generation_config", "config"):
+        named = settings[stem].get("eos_token_id")
+        ids += named if isinstance(named, list) else [] if named is None else [named]
+    return list(dict.fromkeys(ids))
+
+
+def _from_hub(name: str, vocab_size: int | None, eos_ids: Sequence[int] | None) -> Tokens:
+    from transformers import AutoConfig, AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f'there is no tokenizer {name!r}: give "tinylm", "smollm2", "bytes", a folder with tokenizer.json, '
+            f"a hub id that can be reached or is cached, or a tokenizer object ({error})"
+        ) from error
+    if vocab_size is None:
+        config = AutoConfig.from_pretrained(name)
+        vocab_size = int(config.get_text_config().vocab_size)
+    return _from_object(tokenizer, vocab_size, eos_ids, name)
+
+
+def _from_object(tokenizer: Any, vocab_size: int | None, eos_ids: Sequence[int] | None, name: str | None = None) -> Tokens:
+    if hasattr(tokenizer, "apply_chat_template"):
+        if not eos_ids:
+            eos_ids = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
+
+        def template(messages: list[dict[str, str]]) -> str:
+            return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+        rust = getattr(tokenizer, "backend_tokenizer", None)
+        vocabulary: Vocabulary = FastVocabulary(rust) if rust is not None else SlowVocabulary(tokenizer)
+        shown = name or str(tokenizer.name_or_path) or type(tokenizer).__name__
+        return Tokens(vocabulary, shown, eos_ids, vocab_size, template if tokenizer.chat_template else None)
+    if hasattr(tokenizer, "decode_batch") and hasattr(tokenizer, "token_to_id"):
+        return Tokens(FastVocabulary(tokenizer), name or "tokenizers.Tokenizer", eos_ids or (), vocab_size)
+    raise ValueError(f"a tokenizer must be a name or an object of transformers or tokenizers, got {type(tokenizer).__name__}")
+
+
+def _before_text(with_special: list[int], plain: list[int]) -> list[int]:
+    """Return what stands before `plain` in `with_special`."""
+    for start in range(len(with_special) - len(plain) + 1):
+        if with_special[start : start + len(plain)] == plain:
+            return with_special[:start]
+    return []
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text())) if path.is_file() else {}

@@ -1,0 +1,1 @@
+"""Measure the environment, the agents and the feedback sources."""

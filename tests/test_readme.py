@@ -1,0 +1,75 @@
+"""Keep the README true: its programs are files that run, its commands, links and paths exist."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import runpy
+import sys
+from importlib.util import find_spec
+
+import pytest
+
+from feedback import check_feedback
+from tests.test_architecture import ROOT
+
+README = (ROOT / "README.md").read_text("utf-8")
+PROGRAMS = sorted((ROOT / "examples").glob("*.py"))
+LINK = re.compile(r"\]\((?!https?://|#)([^)]+)\)")
+PATH = re.compile(r"`((?:text_env|agents|feedback|benchmarks|tests|scripts|examples)/[\w./]*)`")
+COMMAND = re.compile(r"python -m ([\w.]+)(?: (\w+))?")
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda program: program.stem)
+def test_the_readme_shows_every_example_as_it_is(program):
+    assert f"<!-- examples/{program.name} -->\n```python\n{program.read_text('utf-8')}```" in README
+
+
+def test_every_python_block_of_the_readme_is_an_example():
+    assert README.count("```python") == len(PROGRAMS)
+
+
+def test_every_link_and_every_path_of_the_readme_exists():
+    found = [*LINK.findall(README), *PATH.findall(README)]
+    assert len(found) > 10
+    assert not [path for path in found if not (ROOT / path).exists()]
+
+
+def test_every_module_that_the_readme_runs_exists():
+    modules = {module for module, _ in COMMAND.findall(README)} - {"venv", "pytest"}
+    assert {"text_env", "agents", "feedback", "benchmarks.throughput"} <= modules
+    for module in modules:
+        runnable = f"{module}.__main__" if find_spec(module).submodule_search_locations else module
+        assert callable(importlib.import_module(runnable).main)
+
+
+def test_every_make_target_of_the_readme_exists():
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    targets = set(re.findall(r"(?:`|^    )make ([a-z-]+)", README, flags=re.MULTILINE))
+    assert {"demo", "test", "check"} <= targets
+    assert not [target for target in targets if not re.search(rf"^{target}:", makefile, flags=re.MULTILINE)]
+
+
+def test_the_ten_lines_train(tmp_path, monkeypatch):
+    source = (ROOT / "examples" / "ten_lines.py").read_text("utf-8")
+    fewer = source.replace("num_updates=50", "num_updates=1")
+    assert fewer != source
+    (tmp_path / "ten_lines.py").write_text(fewer, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path(str(tmp_path / "ten_lines.py"))
+    names["env"].close()
+    assert names["agent"].policy.version == 1
+
+
+def test_the_feedback_of_the_readme_keeps_the_contract(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "examples")
+    source = importlib.import_module("own_feedback").ShortWords()
+    check_feedback(source)
+    sys.modules.pop("own_feedback")
+
+
+def test_the_agent_of_the_readme_learns():
+    scores = runpy.run_path(str(ROOT / "examples" / "own_agent.py"))["main"]()
+    # 2 of 257 tokens are always right at first (3 letters: 0.012); 0.5 is far outside chance
+    assert scores[0] < 0.1
+    assert scores[-1] > 0.5

@@ -56,9 +56,13 @@ def __dir__() -> list[str]:
     return __all__
 
 
-register(id="TextGen-v0", entry_point="text_env.env:TextGenEnv", vector_entry_point="text_env.vector:TextGenVectorEnv")
+ENV, VECTOR_ENV = "text_env.env:TextGenEnv", "text_env.vector:TextGenVectorEnv"
+
+register(id="TextGen-v0", entry_point=ENV, vector_entry_point=VECTOR_ENV)
+# Continue the opening of a review: the bundled openings, judged by the sentiment of the response, from -1 to 1.
 register(
     id="TextGen/Reviews-v0",
-    entry_point="text_env.tasks.reviews:ReviewsEnv",
-    vector_entry_point="text_env.tasks.reviews:ReviewsVectorEnv",
+    entry_point=ENV,
+    vector_entry_point=VECTOR_ENV,
+    kwargs={"prompts": None, "feedback": "feedback.sentiment:Sentiment", "max_new_tokens": 32},
 )

@@ -31,39 +31,3 @@ def resolve(name: str, **kwargs: Any) -> Any:
     if kwargs:
         raise ValueError(f"{name!r} is not a class, so it takes no arguments, got {kwargs}")
     return found
-
-
-class Kept:
-    """Hold an object so that deep-copying the holder keeps the object itself.
-
-    Gymnasium deep-copies a spec's keyword arguments, which would copy a model or fail on a lock.
-    """
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Kept:
-        return self
-
-    def __repr__(self) -> str:
-        return f"Kept({self.value!r})"
-
-
-def keep(value: Any) -> Any:
-    """Return plain data as it is and anything else in a `Kept`."""
-    return value if _is_plain(value) else Kept(value)
-
-
-def unkeep(value: Any) -> Any:
-    """Return what a `Kept` holds, and anything else as it is."""
-    return value.value if isinstance(value, Kept) else value
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_plain(item) for item in value)
-    if isinstance(value, dict):
-        return all(_is_plain(key) and _is_plain(item) for key, item in value.items())
-    return value is None or isinstance(value, (str, int, float, bool, Kept)) or type(value).__module__ == "gymnasium.vector.vector_env"

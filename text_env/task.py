@@ -1,0 +1,95 @@
+"""State what a text environment is made of, once, for the single and the vector environment."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from text_env.masks import Masks
+from text_env.prefixes import Partner, Prefixes
+from text_env.prompts import OnLongPrompt, Prompts, Split
+from text_env.scoring import Judge, OnError
+from text_env.tokens import load_tokens
+
+OnAbstain = Literal["zero", "truncate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Hold the arguments of `gym.make("TextGen-v0", ...)`.
+
+    Errors: ValueError that names the argument, its value and what was expected, when the parts are made.
+    """
+
+    tokenizer: Any = "tinylm"  # "tinylm", "smollm2", "bytes", folder, hub id, or a tokenizer object
+    prompts: Any = None  # list, .txt, .jsonl, folder, {"train": ..., "held_out": ...}, data set, function; None = bundled openings
+    feedback: Any = "feedback.sentiment:Sentiment"  # a source, or its import path
+    feedback_kwargs: dict[str, Any] = field(default_factory=dict)  # arguments for a class given by its import path
+    split: Split = "train"  # which prompts: "train" or "held_out"
+    held_out_fraction: float = 0.0  # share of prompts kept for "held_out" where the source is not split itself
+    max_new_tokens: int = 32  # tokens a response may have; the budget is part of the task
+    max_prompt_tokens: int | None = None  # tokens; None = the longest prompt
+    on_long_prompt: OnLongPrompt = "error"  # or "truncate_left": keep the last tokens
+    chat_template: bool | str = False  # True = the tokenizer's template; a text = the same with this system message
+    stop: Sequence[str] = ()  # texts that end a response
+    eos_ids: Sequence[int] | None = None  # end tokens; None = the model's own
+    vocab_size: int | None = None  # width of the action space; None = the model's
+    min_new_tokens: int = 0  # tokens before an end token may be chosen
+    banned_tokens: Collection[int] = ()  # ids that are never allowed
+    allowed_tokens: Collection[int] | None = None  # the only ids allowed besides end tokens; None = all
+    choices: Sequence[str] | None = None  # the only responses allowed; None = any
+    group_size: int = 1  # episodes in a row of starts that share a prompt
+    on_abstain: OnAbstain = "zero"  # reward 0.0 and info["scored"] False; "truncate": end the episode as truncated
+    on_error: OnError = "raise"  # "abstain": ask again one by one, let only the failing episode abstain
+    partner: Partner | None = None  # writes the other turns of a dialogue
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens must be at least 1, got {self.max_new_tokens}")
+        if self.group_size < 1:
+            raise ValueError(f"group_size must be at least 1, got {self.group_size}")
+        if self.on_abstain not in ("zero", "truncate"):
+            raise ValueError(f'on_abstain must be "zero" or "truncate", got {self.on_abstain!r}')
+        if isinstance(self.stop, str):
+            raise ValueError(f"stop must be a list of texts, got the text {self.stop!r}: write stop=[{self.stop!r}]")
+        if any(not isinstance(text, str) or not text for text in self.stop):
+            raise ValueError(f"a stop string must be a text that is not empty, got {list(self.stop)!r}")
+
+    def prefixes(self, num_rows: int) -> Prefixes:
+        """Make the rows of text and everything they need."""
+        tokens = load_tokens(self.tokenizer, vocab_size=self.vocab_size, eos_ids=self.eos_ids)
+        outside = [id for id in tokens.eos_ids if not 0 <= id < tokens.vocab_size]
+        if outside:
+            raise ValueError(f"eos_ids must be ids between 0 and {tokens.vocab_size - 1}, got {outside}")
+        prompts = Prompts(
+            self.prompts,
+            tokens,
+            split=self.split,
+            held_out_fraction=self.held_out_fraction,
+            max_prompt_tokens=self.max_prompt_tokens,
+            on_long_prompt=self.on_long_prompt,
+            chat_template=self.chat_template,
+        )
+        masks = Masks(
+            tokens,
+            min_new_tokens=self.min_new_tokens,
+            banned_tokens=self.banned_tokens,
+            allowed_tokens=self.allowed_tokens,
+            choices=self.choices,
+            max_new_tokens=self.max_new_tokens,
+        )
+        return Prefixes(
+            num_rows,
+            tokens,
+            prompts,
+            masks,
+            max_new_tokens=self.max_new_tokens,
+            stop=self.stop,
+            group_size=self.group_size,
+            partner=self.partner,
+        )
+
+    def judge(self) -> Judge:
+        """Make the part that asks the feedback source; a name is resolved here, when the environment is made."""
+        return Judge(self.feedback, self.feedback_kwargs, self.on_error)

@@ -1,0 +1,65 @@
+"""Judge what was written: rules, metrics and people, each a feedback source, and sources made of sources."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from feedback.cached import Cached
+    from feedback.check import check_feedback
+    from feedback.compose import Clipped, Otherwise, WeightedSum
+    from feedback.contains import Contains, Matches
+    from feedback.exact_match import ExactMatch
+    from feedback.length_window import LengthWindow
+    from feedback.repetition import DistinctNGrams, Repetition
+    from feedback.sentiment import Sentiment
+    from feedback.source import Source
+    from feedback.text import text_feedback
+    from feedback.unfinished import Unfinished
+
+_HOMES = {
+    "Cached": "cached",
+    "Clipped": "compose",
+    "Contains": "contains",
+    "DistinctNGrams": "repetition",
+    "ExactMatch": "exact_match",
+    "LengthWindow": "length_window",
+    "Matches": "contains",
+    "Otherwise": "compose",
+    "Repetition": "repetition",
+    "Sentiment": "sentiment",
+    "Source": "source",
+    "Unfinished": "unfinished",
+    "WeightedSum": "compose",
+    "check_feedback": "check",
+    "text_feedback": "text",
+}
+
+__all__ = [
+    "Cached",
+    "Clipped",
+    "Contains",
+    "DistinctNGrams",
+    "ExactMatch",
+    "LengthWindow",
+    "Matches",
+    "Otherwise",
+    "Repetition",
+    "Sentiment",
+    "Source",
+    "Unfinished",
+    "WeightedSum",
+    "check_feedback",
+    "text_feedback",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"feedback.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'feedback' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

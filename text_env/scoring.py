@@ -110,7 +110,7 @@ class Judge:
 
     def _number(self, value: Any, episode: Episode) -> float:
         number = math.nan
-        if isinstance(value, SupportsFloat) and np.shape(value) == ():  # type: ignore[arg-type]
+        if isinstance(value, SupportsFloat) and not getattr(value, "shape", ()):
             number = float(value)
         if not math.isfinite(number):
             raise FeedbackError(

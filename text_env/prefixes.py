@@ -15,7 +15,7 @@ from text_env.prompts import Prompts
 from text_env.tokens import Tokens
 
 Partner = Callable[[Sequence[Episode]], Sequence[str | None]]
-"""Answers in a dialogue: given conversations (ending None), the text of the next turn for each, or None to end it there."""
+"""Answers in a dialogue: given conversations (`ending` says how the agent's turn ended), the next turn of each, or None to end it there."""
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 WRITING, BY_EOS, BY_STOP, BY_LENGTH = range(4)

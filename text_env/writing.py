@@ -78,13 +78,14 @@ class Writing:
         """Append one token to every row that writes, and judge the episodes that end with it."""
         prefixes = self.prefixes
         writing = prefixes.writing
+        at = prefixes.length[writing] - prefixes.prompt_length[writing]
         ended = prefixes.append(actions)
         rewards = np.zeros(self.num_rows)
         terminated = np.zeros(self.num_rows, dtype=np.bool_)
         truncated = np.zeros(self.num_rows, dtype=np.bool_)
         info: dict[str, Any] = {}
         if self.judge.pays_at_each_step:
-            rewards[writing] = self._pay(writing)
+            rewards[writing] = self._pay(writing, at)
         if len(ended):
             terminated[ended] = True
             self._finish(ended, rewards, terminated, truncated, info)
@@ -114,10 +115,10 @@ class Writing:
         """Return which tokens may come next, [N, V], or None where all may."""
         return self.prefixes.allowed() if self.prefixes.masks.restricts else None
 
-    def _pay(self, writing: IntArray) -> Sequence[float]:
+    def _pay(self, writing: IntArray, at: IntArray) -> Sequence[float]:
+        """Ask what the tokens at these places [n] of the responses earned."""
         paid = self.judge.pay(self.prefixes.episodes(writing))
-        newest = self.prefixes.length[writing] - self.prefixes.prompt_length[writing] - 1
-        self._paid[writing, newest] = paid
+        self._paid[writing, at] = paid
         return paid
 
     def _finish(self, ended: IntArray, rewards: FloatArray, terminated: BoolArray, truncated: BoolArray, info: dict[str, Any]) -> None:

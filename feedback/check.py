@@ -85,7 +85,7 @@ class Subject:
 
 
 def check_scale(subject: Subject) -> None:
-    """Check that the source states its scale: low <= high, numbers, and a unit."""
+    """Check that the source states its scale: two numbers, low <= high, and a unit."""
     for name in ("low", "high", "unit"):
         if not hasattr(subject.source, name):
             raise subject.fail(f"has no {name}: state the scale as low, high and unit; feedback.text_feedback does it for a plain function")
@@ -109,7 +109,7 @@ def check_empty_batch(subject: Subject) -> None:
 
 
 def check_answers(subject: Subject) -> None:
-    """Check count, type and finiteness of the answers about all episodes."""
+    """Check that every episode gets one answer: a finite number, None or a judgement."""
     subject.ask(subject.episodes)
 
 
@@ -130,7 +130,7 @@ def check_unicode_response(subject: Subject) -> None:
 
 
 def check_abstention(subject: Subject) -> None:
-    """Check that the source has an opinion on some episode, since the other checks say nothing about one that has none."""
+    """Check that the source has an opinion on some episode, without which the checks below say nothing."""
     if all(judgement.score is None for judgement in subject.ask(subject.episodes)):
         raise subject.fail(f"abstained from all {len(subject.episodes)} episodes: give check_feedback episodes that it judges")
 
@@ -174,7 +174,7 @@ def check_batch(subject: Subject) -> None:
 
 
 def check_copies(subject: Subject) -> None:
-    """Check that copies judge alike; warn where the source cannot be copied or pickled, which spawned workers need."""
+    """Check that copies judge alike; warn where there can be none, since worker processes need them."""
     told = subject.ask(subject.episodes)
     for verb, duplicate in (("deep-copied", copy.deepcopy), ("pickled", _pickled)):
         try:

@@ -175,7 +175,7 @@ def add(*terms: tuple[Any, Any]) -> WeightedSum:
     constant = 0.0
     for weight, term in terms:
         if not isinstance(weight, NUMBER) or not (isinstance(term, (str, *NUMBER)) or callable(term)):
-            return NotImplemented  # type: ignore[no-any-return]
+            return NotImplemented
         if isinstance(term, NUMBER):
             constant += float(weight) * float(term)
         elif isinstance(term, WeightedSum):

@@ -117,4 +117,4 @@ def as_feedback(source: Any) -> Feedback:
         raise TypeError(
             f"expected a feedback source, got {found!r}, which has no {', '.join(lack)}; make one of a function by feedback.text_feedback"
         )
-    return found  # type: ignore[no-any-return]
+    return found

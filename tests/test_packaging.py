@@ -91,3 +91,8 @@ def test_a_wheel_holds_every_file_of_the_packages(tmp_path):
     inside = set(zipfile.ZipFile(wheel).namelist())
     assert any(name.endswith(".safetensors") for name in expected)
     assert expected <= inside
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_package_says_that_it_is_typed(package):
+    assert (ROOT / package / "py.typed").is_file()

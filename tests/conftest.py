@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+import rich.style  # noqa: F401  (it draws from `random` when first imported: here, and not in whichever test comes first)
 
 # Read once, when huggingface_hub is first imported: so it is set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"

@@ -11,7 +11,7 @@ from feedback import text_feedback
 class Unigram:
     """Learn which tokens pay, whatever stands before them: one softmax over the vocabulary, by REINFORCE."""
 
-    def __init__(self, vocab_size: int, learning_rate: float = 2.0) -> None:
+    def __init__(self, vocab_size: int, learning_rate: float = 30.0) -> None:
         self.logits = np.zeros(vocab_size)
         self.learning_rate = learning_rate
 
@@ -39,7 +39,7 @@ class Unigram:
         return {"score": float(mean_score)}
 
 
-def main(num_updates: int = 30) -> list[float]:
+def main(num_updates: int = 20) -> list[float]:
     """Teach it to write the letters of "tea"; return the mean score before each update."""
     disabled = gym.vector.AutoresetMode.DISABLED
     env = gym.make_vec("TextGen-v0", num_envs=32, autoreset_mode=disabled, tokenizer="bytes", prompts=["Say: "], feedback=likes_tea)

@@ -1,0 +1,317 @@
+"""Make a transformers causal language model a policy: it writes one token per step, and scores what was written.
+
+Writing goes through a cache with one slot per row (see slots.py), in a lower precision where that is faster. Scoring, with
+gradient, goes through whole responses at once. Both give the same distribution up to the precision; what differs is the
+learner's to measure and correct.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+
+from agents.agent import BoolArray, Decision, Observation
+from agents.policy.actions import ActionBatch, Bools, Ints
+from agents.policy.architecture import hidden_states, num_logits, project, text_config, use_slot_attention
+from agents.policy.attention import VisibleTokens
+from agents.policy.decoding import Memory, check_rows, last_hidden_states
+from agents.policy.evaluation import Evaluation
+from agents.policy.logprobs import ActionMasks, Project, Scores, score_tokens
+from agents.policy.models import load_model
+from agents.policy.precision import cast_copy, choose_compute_dtype, choose_device, choose_dtype, frozen_reference, refresh, shared_copy
+from agents.policy.sampling import best_tokens, draw_tokens
+from agents.policy.served import check_served
+from agents.policy.slots import SlotCache, SlotTable
+from agents.policy.value_head import ValueHead
+from text_env.tokens import Tokens, load_tokens
+
+
+class CausalPolicy:
+    """Choose the next token by a transformers causal language model.
+
+    Args:
+        model: "tinylm", "smollm2", a hub id, a folder, or a model object (used as it is, put into evaluation mode).
+        tokens: the tokenizer; by default the one that belongs to the model's name, and none for an object.
+        device: where to compute; "auto" takes CUDA, then MPS, then the CPU.
+        dtype: precision of the weights that are trained.
+        compute_dtype: precision of writing and of the learner's matrix products; "auto" is bfloat16 where the hardware has
+            bfloat16 instructions and the model is large enough to profit, else `dtype`.
+        temperature: divides the logits, when writing and when scoring. 0 writes the most probable token; scores are then
+            those of temperature 1.
+        value_head: also estimate the expected return, from the trunk's hidden state.
+        value_trains_trunk: let the value's gradient reach the trunk.
+        reference: what to measure divergence from: "initial" (a frozen copy taken now), another name or model, or None.
+        seed: of the random numbers, and of the value head's initial weights.
+
+    Raises:
+        ValueError: an unknown name, or an architecture that cannot be served one token at a time.
+    """
+
+    def __init__(
+        self,
+        model: str | PreTrainedModel = "tinylm",
+        *,
+        tokens: Tokens | None = None,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "float32",
+        compute_dtype: str | torch.dtype = "auto",
+        temperature: float = 1.0,
+        value_head: bool = False,
+        value_trains_trunk: bool = False,
+        reference: Literal["initial"] | str | PreTrainedModel | None = "initial",
+        seed: int = 0,
+    ) -> None:
+        if not temperature >= 0:
+            raise ValueError(f"temperature must be 0 (greedy) or positive, got {temperature}")
+        self.name = model if isinstance(model, str) else type(model).__name__
+        self.tokens = load_tokens(model) if tokens is None and isinstance(model, str) else tokens
+        self.device = choose_device(device)
+        self.dtype = choose_dtype(dtype)
+        self.temperature = temperature
+        self.seed = seed
+        self.version = 0
+        self.model = _prepared(model, self.dtype, self.device)
+        self.config = text_config(self.model)
+        self.width = num_logits(self.model)
+        self.compute_dtype = choose_compute_dtype(compute_dtype, self.device, self.dtype, self.model.num_parameters())
+        sampler = shared_copy(self.model)
+        use_slot_attention(sampler)
+        check_served(self.model, sampler)
+        self._sampler = sampler if self.compute_dtype == self.dtype else cast_copy(sampler, self.compute_dtype)
+        self._visible = VisibleTokens(text_config(self._sampler))
+        self.value_head = ValueHead(self.config.hidden_size, seed).to(self.device) if value_head else None
+        self.value_trains_trunk = value_trains_trunk
+        self._reference = _frozen(self.model, reference, self.compute_dtype)
+        self._weights = object()  # a new one whenever the weights change
+        self._starts = 0
+        self._longest = getattr(self.config, "max_position_embeddings", None)
+
+    def start(self, num_rows: int, seed: int | None = None) -> Memory:
+        """Return a memory for `num_rows` rows of a vector environment.
+
+        Args:
+            num_rows: rows of the environment.
+            seed: decides every token that is drawn with this memory. None takes the policy's own next seed.
+        """
+        if num_rows < 1:
+            raise ValueError(f"num_rows must be at least 1, got {num_rows}")
+        if seed is None:
+            seed = int(np.random.SeedSequence((self.seed, self._starts)).generate_state(1, np.uint64)[0] >> 1)
+            self._starts += 1
+        return Memory(self._weights, SlotTable(num_rows), SlotCache(num_rows), torch.Generator().manual_seed(seed))
+
+    @torch.no_grad()
+    def act(
+        self, observation: Observation, memory: Memory, fresh: BoolArray, active: BoolArray, action_mask: BoolArray | None = None
+    ) -> Decision:
+        """Choose a token for each active row.
+
+        Costs one forward pass over one token per active row, and one over the prompts of fresh rows.
+
+        Args:
+            observation: `input_ids` [N, L] and `attention_mask` [N, L], padded on the right.
+            memory: from `start`, under the present weights.
+            fresh: [N] rows whose episode has just begun.
+            active: [N] rows that still write.
+            action_mask: [N, V] tokens that may be chosen; None means all.
+
+        Raises:
+            ValueError: a memory of older weights, a row without a new token, a mask of another width than the logits.
+        """
+        ids = np.asarray(observation["input_ids"], dtype=np.int64)
+        lengths = np.asarray(observation["attention_mask"]).sum(1, dtype=np.int64)
+        if memory.weights is not self._weights:
+            raise ValueError("this memory was started before the policy's weights changed: call start again after an update")
+        check_rows(memory, lengths, active, self._longest)
+        self._check_width(action_mask, active)
+        tokens = np.zeros(len(ids), dtype=np.int64)
+        logprobs = np.zeros(len(ids), dtype=np.float32)
+        values = None if self.value_head is None else np.zeros(len(ids), dtype=np.float32)
+        if not active.any():
+            return Decision(tokens, logprobs, values)
+        hidden = last_hidden_states(self._sampler, self._visible, memory, ids, lengths, fresh, active, self.device)
+        rows = memory.table.rows
+        mask = None if action_mask is None else torch.from_numpy(action_mask[rows]).to(self.device)
+        chosen, their_logprobs = self._choose(hidden, mask, memory.generator)
+        tokens[rows] = chosen.cpu().numpy()
+        logprobs[rows] = their_logprobs.cpu().numpy()
+        if self.value_head is not None and values is not None:
+            values[rows] = self.value_head(hidden).cpu().numpy()
+        return Decision(tokens, logprobs, values)
+
+    def _check_width(self, action_mask: BoolArray | None, active: BoolArray) -> None:
+        actions = self.width if self.tokens is None else self.tokens.vocab_size
+        actions = actions if action_mask is None else action_mask.shape[1]
+        if actions != self.width:
+            raise ValueError(
+                f"the environment has {actions} actions and the model {self.width} logits: make the environment with "
+                f"vocab_size={self.width}, so that ids without a token are masked"
+            )
+        if action_mask is not None and not action_mask[active].any(1).all():
+            row = int(np.flatnonzero(active)[np.argmin(action_mask[active].any(1))])
+            raise ValueError(f"the action mask of row {row} allows no token")
+
+    def _choose(self, hidden: torch.Tensor, mask: torch.Tensor | None, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self._project(self._sampler)(hidden)
+        if mask is not None:
+            logits = logits.masked_fill(~mask, -torch.inf)
+        if self.temperature == 0:
+            return best_tokens(logits)
+        precise = torch.float32 if self.device.type == "mps" else torch.float64
+        uniforms = torch.rand(len(logits), generator=generator, dtype=precise).to(self.device)
+        return draw_tokens(logits, uniforms)
+
+    def evaluate(
+        self,
+        tokens: Ints,
+        prompt_lengths: Ints,
+        is_action: Bools,
+        masks: ActionMasks | None = None,
+        rows_per_chunk: int | None = None,
+        exact_kl: bool = False,
+    ) -> Evaluation:
+        """Score actions that were taken, with gradient.
+
+        The action of column t is tokens[b, prompt_lengths[b] + t]; its state is what comes before it.
+
+        Args:
+            tokens: [B, L] prompts and responses, padded on the right.
+            prompt_lengths: [B] at least 1.
+            is_action: [B, T] which response tokens the agent chose.
+            masks: the masks that held when they were chosen.
+            rows_per_chunk: rows that go through the model at once; None means all. It changes memory, not the result.
+            exact_kl: also compute the divergence from the reference over the whole vocabulary, with its gradient.
+        """
+        batch = ActionBatch.of(tokens, prompt_lengths, is_action, masks, self.device)
+        parts = [self._evaluate(part, exact_kl) for part in batch.split(rows_per_chunk)]
+        logprobs, entropy, values, kl = zip(*parts, strict=True)
+        return Evaluation(torch.cat(logprobs), torch.cat(entropy), _joined(values), _joined(kl))
+
+    def _evaluate(self, batch: ActionBatch, exact_kl: bool) -> Evaluation:
+        self.model.train(False)  # dropout would make the learner's distribution another one than the sampler's
+        with self._autocast():
+            hidden = self._states(self.model, batch)
+            scores = self._score(self.model, hidden, batch, exact_kl)
+        values = None
+        if self.value_head is not None:
+            values = batch.spread(self.value_head(hidden if self.value_trains_trunk else hidden.detach()))
+        kl = None if scores.kl is None else batch.spread(scores.kl)
+        return Evaluation(batch.spread(scores.logprobs), batch.spread(scores.entropy), values, kl)
+
+    @torch.no_grad()
+    def reference_logprobs(
+        self,
+        tokens: Ints,
+        prompt_lengths: Ints,
+        is_action: Bools,
+        masks: ActionMasks | None = None,
+        rows_per_chunk: int | None = None,
+    ) -> torch.Tensor:
+        """Return the log-probability [B, T] of each action under the frozen reference; see `evaluate`."""
+        reference = self._needs_reference()
+        parts = []
+        for part in ActionBatch.of(tokens, prompt_lengths, is_action, masks, self.device).split(rows_per_chunk):
+            with self._autocast():
+                scores = self._score(reference, self._states(reference, part), part, exact_kl=False)
+            parts.append(part.spread(scores.logprobs))
+        return torch.cat(parts)
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Return the language model's parameters, in the precision that is trained."""
+        return self.model.parameters()
+
+    def value_parameters(self) -> Iterator[nn.Parameter]:
+        """Return the value head's parameters; none without a value head."""
+        return iter(()) if self.value_head is None else self.value_head.parameters()
+
+    def updated(self) -> None:
+        """Tell the policy that its parameters changed: the sampler's copy is refreshed and older memories are refused."""
+        refresh(self._sampler, self.model)
+        self.version += 1
+        self._weights = object()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what `load_state_dict` needs to go on: weights, version and the number of seeds used."""
+        value_head = None if self.value_head is None else self.value_head.state_dict()
+        return {"model": self.model.state_dict(), "value_head": value_head, "version": self.version, "starts": self._starts}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over weights, version and the number of seeds used; the reference stays what it is.
+
+        Raises:
+            ValueError: the state has a value head and this policy has none, or the other way round.
+        """
+        if (state["value_head"] is None) != (self.value_head is None):
+            stored, ours = ("a", "no") if self.value_head is None else ("no", "a")
+            raise ValueError(
+                f"the saved policy has {stored} value head and this one has {ours} value head: make it with the same value_head"
+            )
+        self.model.load_state_dict(state["model"])
+        if self.value_head is not None:
+            self.value_head.load_state_dict(state["value_head"])
+        self.updated()
+        self.version, self._starts = state["version"], state["starts"]
+
+    def _needs_reference(self) -> PreTrainedModel:
+        if self._reference is None:
+            raise ValueError('this policy was made with reference=None: make it with reference="initial", a name or a model')
+        return self._reference
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.compute_dtype, enabled=self.compute_dtype != self.dtype)
+
+    def _project(self, model: PreTrainedModel) -> Project:
+        def to_logits(hidden: torch.Tensor) -> torch.Tensor:
+            logits = project(model, hidden)
+            return logits if self.temperature in (0, 1) else logits.float() / self.temperature
+
+        return to_logits
+
+    def _states(self, model: PreTrainedModel, batch: ActionBatch) -> torch.Tensor:
+        ids = batch.tokens[:, : batch.num_read]
+        hidden = hidden_states(model, ids, torch.arange(ids.shape[1], device=self.device).expand_as(ids))
+        return hidden[batch.rows, batch.positions]
+
+    def _score(self, model: PreTrainedModel, hidden: torch.Tensor, batch: ActionBatch, exact_kl: bool) -> Scores:
+        reference = None
+        if exact_kl:
+            frozen = self._needs_reference()
+            with torch.no_grad():
+                reference = (self._states(frozen, batch), self._project(frozen))
+        return score_tokens(
+            hidden, batch.actions, self._project(model), self.width, None if batch.masks is None else batch.allowed, reference
+        )
+
+
+def _prepared(model: str | PreTrainedModel, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    loaded = load_model(model, dtype) if isinstance(model, str) else model
+    if loaded.dtype != dtype:
+        raise ValueError(
+            f"the model's weights are {loaded.dtype} and dtype is {dtype}: convert the model, or give dtype={str(loaded.dtype)[6:]!r}"
+        )
+    loaded.to(device)  # type: ignore[arg-type]
+    loaded.train(False)
+    return loaded
+
+
+def _frozen(policy_model: PreTrainedModel, reference: str | PreTrainedModel | None, compute_dtype: torch.dtype) -> PreTrainedModel | None:
+    if reference is None:
+        return None
+    if reference == "initial":
+        return frozen_reference(policy_model, compute_dtype)
+    other = _prepared(reference, policy_model.dtype, policy_model.device)
+    if num_logits(other) != num_logits(policy_model):
+        raise ValueError(
+            f"the reference has {num_logits(other)} logits and the policy {num_logits(policy_model)}: they need one vocabulary"
+        )
+    return frozen_reference(other, compute_dtype)
+
+
+def _joined(parts: tuple[torch.Tensor | None, ...]) -> torch.Tensor | None:
+    present = [part for part in parts if part is not None]
+    return torch.cat(present) if present else None

@@ -1,0 +1,93 @@
+"""Feed a policy's model what the rows of a vector environment have received since the last step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PreTrainedModel
+
+from agents.policy.architecture import hidden_states
+from agents.policy.attention import VisibleTokens
+from agents.policy.slots import BoolArray, Feed, IntArray, SlotCache, SlotTable
+
+
+@dataclass(frozen=True, eq=False)
+class Memory:
+    """Hold what a policy remembers of the rows that it writes: their keys and values, and its random numbers.
+
+    Args:
+        weights: the mark of the weights that the cache was made with.
+        table: which row lies in which slot.
+        cache: keys and values.
+        generator: draws the tokens. It lives on the CPU on every device, so that a seed gives the same numbers everywhere.
+    """
+
+    weights: object
+    table: SlotTable
+    cache: SlotCache
+    generator: torch.Generator
+
+
+def check_rows(memory: Memory, lengths: IntArray, active: BoolArray, longest: int | None) -> None:
+    """Raise where the observation does not fit the memory, or a row is longer than the model can read."""
+    if len(lengths) != memory.table.num_rows:
+        raise ValueError(f"the memory was started for {memory.table.num_rows} rows and the observation has {len(lengths)}")
+    too_long = active & (lengths > (longest or np.inf))
+    if too_long.any():
+        row = int(np.argmax(too_long))
+        raise ValueError(
+            f"row {row} holds {lengths[row]} tokens and the model reads at most {longest}: lower max_prompt_tokens or max_new_tokens"
+        )
+
+
+def last_hidden_states(
+    model: PreTrainedModel,
+    visible: VisibleTokens,
+    memory: Memory,
+    ids: npt.NDArray[np.int64],
+    lengths: IntArray,
+    fresh: BoolArray,
+    active: BoolArray,
+    device: torch.device,
+) -> torch.Tensor:
+    """Feed every active row its new tokens and return the hidden state of its last one: [slots, H], in the slots' order.
+
+    Args:
+        ids: [N, L] prompt and response of each row, padded on the right.
+        lengths: [N] how many of them are real; counted, since the pad id may equal a real one.
+        fresh, active: [N] rows whose episode has just begun, and rows that still write.
+    """
+    table = memory.table
+    memory.cache.move(*table.seat(fresh, active))
+    feeds = table.feeds(lengths)
+    parts = []
+    for feed in feeds:
+        rows = torch.from_numpy(ids[table.rows[feed.slots]]).to(device)
+        hidden = feed_tokens(model, memory.cache, visible, feed, rows)
+        last = torch.as_tensor(feed.counts - 1, device=device)
+        parts.append(hidden[torch.arange(len(last), device=device), last])
+        table.held[feed.slots] += feed.counts
+    order = np.concatenate([feed.slots for feed in feeds])
+    hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
+    return hidden if len(parts) == 1 else hidden[torch.as_tensor(np.argsort(order), device=device)]
+
+
+def feed_tokens(model: PreTrainedModel, cache: SlotCache, visible: VisibleTokens, feed: Feed, ids: torch.Tensor) -> torch.Tensor:
+    """Run the trunk over the new tokens of some slots and return their hidden states [n, width, H].
+
+    Args:
+        model: the one that steps.
+        cache: receives the keys and values.
+        visible: builds the attention masks.
+        feed: the slots, and how many tokens each holds and receives.
+        ids: [n, L] all tokens of the rows in these slots, on the model's device.
+    """
+    limit = ids.shape[1]
+    positions = torch.as_tensor(feed.starts, device=ids.device)[:, None] + torch.arange(feed.width, device=ids.device)
+    cache.aim(feed, positions, limit)
+    mask = visible.mask(positions[:1] if feed.is_prefill else positions, feed.longest, model.dtype)
+    positions = positions.clamp(max=limit - 1)  # padding may reach beyond what a row, or a table of positions, can hold
+    return hidden_states(model, ids.gather(1, positions), positions, mask, cache)

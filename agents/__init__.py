@@ -1,0 +1,65 @@
+"""Train language models one token at a time: agents, the causal policy, rollouts and training."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agents.actor_critic import ActorCritic, ActorCriticConfig
+    from agents.agent import Agent, Decision
+    from agents.learning.checkpoint import load, save
+    from agents.learning.collect import collect
+    from agents.learning.held_out import evaluate
+    from agents.learning.rollout import Rollout
+    from agents.learning.train import train
+    from agents.policy.causal import CausalPolicy
+    from agents.policy.tabular import TabularPolicy
+    from agents.reinforce import Reinforce, ReinforceConfig
+    from agents.uniform import Uniform
+
+_HOMES = {
+    "ActorCritic": "actor_critic",
+    "ActorCriticConfig": "actor_critic",
+    "Agent": "agent",
+    "CausalPolicy": "policy.causal",
+    "Decision": "agent",
+    "Reinforce": "reinforce",
+    "ReinforceConfig": "reinforce",
+    "Rollout": "learning.rollout",
+    "TabularPolicy": "policy.tabular",
+    "Uniform": "uniform",
+    "collect": "learning.collect",
+    "evaluate": "learning.held_out",
+    "load": "learning.checkpoint",
+    "save": "learning.checkpoint",
+    "train": "learning.train",
+}
+
+__all__ = [
+    "ActorCritic",
+    "ActorCriticConfig",
+    "Agent",
+    "CausalPolicy",
+    "Decision",
+    "Reinforce",
+    "ReinforceConfig",
+    "Rollout",
+    "TabularPolicy",
+    "Uniform",
+    "collect",
+    "evaluate",
+    "load",
+    "save",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"agents.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'agents' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""Turn episodes into learning: rollouts, returns, losses, steps, training, evaluation, checkpoints."""

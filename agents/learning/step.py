@@ -1,0 +1,178 @@
+"""Take one optimiser step on the episodes of a rollout, a few rows at a time, and measure what it was taken on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from agents.learning.losses import kl_rewards
+from agents.learning.rollout import Rollout
+from agents.policy.evaluation import Evaluation
+from agents.policy.protocol import Policy
+
+FloatArray = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Hold the episodes that a loss counts, with what was computed for them.
+
+    Args:
+        rollout: B episodes; each of them counts.
+        reference_logprobs: [B, T] float64, of the actions under the reference.
+        rewards: [B, T] float64, what the learner counts: those of the rollout, less a penalty where there is one.
+        num_episodes, num_tokens: of the whole batch that this is a part of. Losses divide by them.
+        advantages: [B, T] float64, where they are computed for the batch as a whole.
+    """
+
+    rollout: Rollout
+    reference_logprobs: FloatArray
+    rewards: FloatArray
+    num_episodes: int
+    num_tokens: int
+    advantages: FloatArray | None = None
+
+    @classmethod
+    def of(cls, policy: Policy, rollout: Rollout, penalty: float, rows_per_chunk: int) -> Batch:
+        """Make a batch of episodes that all count.
+
+        Args:
+            penalty: weight of the log-ratio to the reference that is taken off the rewards, with the log-probabilities of the policy
+                that wrote (see `kl_rewards`).
+            rows_per_chunk: episodes that go through the reference at a time.
+        """
+        reference = as_array(
+            policy.reference_logprobs(
+                rollout.tokens, rollout.prompt_lengths, rollout.is_action, rollout.masks, rows_per_chunk=rows_per_chunk
+            )
+        )
+        rewards = kl_rewards(rollout.rewards, rollout.logprobs, reference, rollout.is_action, penalty)
+        return cls(rollout, reference, rewards, num_episodes=len(rollout), num_tokens=int(rollout.is_action.sum()))
+
+    @property
+    def counts(self) -> Tensor:
+        """Return which entries of [B, T] a loss counts."""
+        return torch.as_tensor(self.rollout.is_action)
+
+    def parts(self, num_rows: int) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
+        """Yield parts of at most `num_rows` episodes with their row numbers; episodes of like length go together, to save padding."""
+        rollout = self.rollout
+        order = np.argsort(rollout.prompt_lengths + rollout.is_action.shape[1] - _columns_left(rollout), kind="stable")
+        for start in range(0, len(order), num_rows):
+            rows = order[start : start + num_rows]
+            part = rollout.take(rows).trimmed()
+            place = (rows, slice(part.is_action.shape[1]))
+            advantages = None if self.advantages is None else self.advantages[place]
+            yield (
+                rows,
+                replace(
+                    self,
+                    rollout=part,
+                    reference_logprobs=self.reference_logprobs[place],
+                    rewards=self.rewards[place],
+                    advantages=advantages,
+                ),
+            )
+
+
+def take_step(
+    loss_of: Callable[[Batch], tuple[Tensor, Evaluation]],
+    batch: Batch,
+    optimizer: torch.optim.Optimizer,
+    max_grad_norm: float,
+    rows_per_backward: int,
+) -> dict[str, float]:
+    """Add up gradients over parts of the batch, clip them, and take one step.
+
+    Args:
+        loss_of: the loss of one part and the evaluation that it came from; the losses of the parts sum to the batch's.
+        max_grad_norm: each parameter group is scaled down to this norm.
+        rows_per_backward: episodes in memory at a time; changes memory and rounding, nothing else.
+
+    Returns: the loss, the norms before clipping, and `measure` of the policy as it was *before* the step.
+    Raises FloatingPointError where the gradient is not finite; the weights are as before then.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    shape = batch.rollout.is_action.shape
+    logprobs, entropy, total = np.zeros(shape), np.zeros(shape), 0.0
+    for rows, part in batch.parts(rows_per_backward):
+        loss, now = loss_of(part)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+        columns = now.logprobs.shape[1]
+        logprobs[rows, :columns] = as_array(now.logprobs)
+        entropy[rows, :columns] = as_array(now.entropy)
+    norms = [float(torch.nn.utils.clip_grad_norm_(group["params"], max_grad_norm)) for group in optimizer.param_groups]
+    if not np.isfinite([total, *norms]).all():
+        raise FloatingPointError(
+            f"the gradient is not finite (loss {total}, norms {norms}): lower the learning rate or the weights of the penalties"
+        )
+    optimizer.step()
+    named = {"grad_norm": norms[0]} | ({"critic_grad_norm": norms[1]} if len(norms) > 1 else {})
+    return {"loss": total, **named, **measure(batch, logprobs, entropy)}
+
+
+def measure(batch: Batch, logprobs: FloatArray, entropy: FloatArray) -> dict[str, float]:
+    """Measure the policy on the tokens that it wrote.
+
+    Args:
+        logprobs, entropy: [B, T], the learner's. Before the step they belong to the policy that wrote the batch.
+
+    Returns:
+        kl_nats_per_response, kl_nats_per_token: mean of log pi - log reference over the tokens written, which estimates
+            KL(pi || reference) without bias.
+        entropy_nats_per_token: over the vocabulary.
+        ratio_mean, ratio_max: learner's probability of a token over the sampler's, before any cap.
+        sampler_mismatch_nats_per_token: mean distance between the two log-probabilities.
+    """
+    is_action = batch.rollout.is_action
+    kl = (logprobs - batch.reference_logprobs)[is_action].sum()
+    gap = (logprobs - batch.rollout.logprobs)[is_action]
+    ratio = np.exp(gap)
+    return {
+        "kl_nats_per_response": float(kl / batch.num_episodes),
+        "kl_nats_per_token": float(kl / batch.num_tokens),
+        "entropy_nats_per_token": float(entropy[is_action].mean()),
+        "ratio_mean": float(ratio.mean()),
+        "ratio_max": float(ratio.max()),
+        "sampler_mismatch_nats_per_token": float(np.abs(gap).mean()),
+    }
+
+
+def describe(rollout: Rollout) -> dict[str, float]:
+    """Describe what was written and what was said about it, whatever the agent makes of it.
+
+    Returns: score (mean over scored episodes; absent where there is none), share_scored, share_truncated, share_ended (by an end token or a
+    stop, not by the budget), tokens_per_response.
+    """
+    scored = rollout.is_scored
+    ended = [ending is not None and ending != "length" for ending in rollout.endings]
+    score = {"score": float(rollout.scores[scored].mean())} if scored.any() else {}
+    return score | {
+        "share_scored": float(scored.mean()),
+        "share_truncated": float(rollout.is_truncated.mean()),
+        "share_ended": float(np.mean(ended)),
+        "tokens_per_response": float(rollout.lengths.mean()),
+    }
+
+
+def adam(*groups: tuple[Iterable[torch.nn.Parameter], float]) -> torch.optim.Optimizer:
+    """Make Adam (Kingma and Ba 2015) with one learning rate per group of parameters, without weight decay."""
+    made = [(list(parameters), learning_rate) for parameters, learning_rate in groups]
+    on = {parameter.device.type for parameters, _ in made for parameter in parameters}
+    return torch.optim.Adam([{"params": parameters, "lr": rate} for parameters, rate in made], fused=on <= {"cpu", "cuda"})
+
+
+def as_array(tensor: Tensor) -> FloatArray:
+    """Return a copy without gradient, on the CPU, in float64."""
+    return tensor.detach().cpu().double().numpy()
+
+
+def _columns_left(rollout: Rollout) -> npt.NDArray[np.int64]:
+    """Return how many columns behind each episode's last action are padding: [B]."""
+    return np.argmax(rollout.is_action[:, ::-1], axis=1).astype(np.int64)

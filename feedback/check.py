@@ -8,6 +8,7 @@ import pickle
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,8 @@ def check_feedback(
     if episodes is not None and len(episodes) == 0:
         raise ValueError("episodes must hold at least one episode, got none; leave it out to ask about the default ones")
     judge = _judge(source)
-    subject = Subject(judge.source, judge.name, list(example_episodes() if episodes is None else episodes), tolerance, judge)
+    given = list(example_episodes() if episodes is None else episodes)
+    subject = Subject(judge, given, copy.deepcopy(given), tolerance)
     chosen = [name for name in CHECKS if name not in skip]
     for name in chosen:
         CHECKS[name](subject)
@@ -51,13 +53,29 @@ def check_feedback(
 
 @dataclass(frozen=True)
 class Subject:
-    """Hold what every check needs: the source, its name, episodes to ask about, and how far equal scores may differ."""
+    """Hold what every check needs.
 
-    source: Any
-    name: str
+    Args:
+        judge: asks the source.
+        untouched: the episodes as they were given.
+        episodes: copies to ask about, so that a source that changes them spoils nobody else's.
+        tolerance: by how much equal scores may differ, as a share of the scale.
+    """
+
+    judge: Judge
+    untouched: list[Episode]
     episodes: list[Episode]
     tolerance: float
-    judge: Judge
+
+    @property
+    def source(self) -> Any:
+        """Return the source that is checked."""
+        return self.judge.source
+
+    @cached_property
+    def told(self) -> list[Judgement]:
+        """Return what the source said when it was first asked about all episodes."""
+        return self.ask(self.episodes)
 
     def ask(self, episodes: Sequence[Episode]) -> list[Judgement]:
         """Return the source's judgements, checked as the environment checks them."""
@@ -65,7 +83,7 @@ class Subject:
 
     def fail(self, message: str) -> FeedbackError:
         """Return the error to raise, with the source's name in front."""
-        return FeedbackError(f"feedback {self.name} {message}")
+        return FeedbackError(f"feedback {self.judge.name} {message}")
 
     def compare(self, ones: Sequence[Judgement], others: Sequence[Judgement], how: str, advice: str) -> None:
         """Raise the error for the first episode whose two judgements differ."""
@@ -110,7 +128,7 @@ def check_empty_batch(subject: Subject) -> None:
 
 def check_answers(subject: Subject) -> None:
     """Check that every episode gets one answer: a finite number, None or a judgement."""
-    subject.ask(subject.episodes)
+    assert len(subject.told) == len(subject.episodes)
 
 
 def check_empty_response(subject: Subject) -> None:
@@ -131,58 +149,59 @@ def check_unicode_response(subject: Subject) -> None:
 
 def check_abstention(subject: Subject) -> None:
     """Check that the source has an opinion on some episode, without which the checks below say nothing."""
-    if all(judgement.score is None for judgement in subject.ask(subject.episodes)):
+    if all(judgement.score is None for judgement in subject.told):
         raise subject.fail(f"abstained from all {len(subject.episodes)} episodes: give check_feedback episodes that it judges")
 
 
 def check_range(subject: Subject) -> None:
     """Check that every score lies within the stated scale."""
     low, high = subject.source.low, subject.source.high
-    for episode, judgement in zip(subject.episodes, subject.ask(subject.episodes), strict=True):
+    for episode, judgement in zip(subject.episodes, subject.told, strict=True):
         if judgement.score is not None and not low - 1e-9 <= judgement.score <= high + 1e-9:
             raise subject.fail(f"scored episode {episode.index} {judgement.score}, outside its scale from {low} to {high}")
 
 
 def check_mutation(subject: Subject) -> None:
     """Check that the source leaves the batch and the episodes as they were."""
-    given, before = list(subject.episodes), copy.deepcopy(subject.episodes)
+    episodes = copy.deepcopy(subject.untouched)
+    given = list(episodes)
     subject.source(given)
-    if [id(episode) for episode in given] != [id(episode) for episode in subject.episodes]:
+    if [id(episode) for episode in given] != [id(episode) for episode in episodes]:
         raise subject.fail("changed the list of episodes that it was given: work on a copy")
-    for now, then in zip(subject.episodes, before, strict=True):
+    for now, then in zip(episodes, subject.untouched, strict=True):
         if _contents(now) != _contents(then):
             raise subject.fail(f"changed episode {then.index}: episodes are shared, so work on a copy")
 
 
 def check_determinism(subject: Subject) -> None:
     """Check that the same question twice gets the same answer."""
-    first, second = subject.ask(subject.episodes), subject.ask(subject.episodes)
-    subject.compare(first, second, "asked twice", "draw any noise from a generator keyed by the episode")
+    subject.compare(subject.told, subject.ask(subject.episodes), "asked twice", "draw any noise from a generator keyed by the episode")
 
 
 def check_order(subject: Subject) -> None:
     """Check that an episode's score does not depend on its place in the batch."""
-    forwards, backwards = subject.ask(subject.episodes), subject.ask(subject.episodes[::-1])[::-1]
-    subject.compare(forwards, backwards, "with the batch forwards and backwards", "answer in the order asked")
+    backwards = subject.ask(subject.episodes[::-1])[::-1]
+    subject.compare(subject.told, backwards, "with the batch forwards and backwards", "answer in the order asked")
 
 
 def check_batch(subject: Subject) -> None:
     """Check that an episode's score does not depend on the others of its batch, unless the source compares them."""
     if not subject.judge.is_comparative:
-        together, alone = subject.ask(subject.episodes), [subject.ask([episode])[0] for episode in subject.episodes]
-        subject.compare(together, alone, "in a batch and alone", "state is_comparative = True if the source compares the batch")
+        alone = [subject.ask([episode])[0] for episode in subject.episodes]
+        subject.compare(subject.told, alone, "in a batch and alone", "state is_comparative = True if the source compares the batch")
 
 
 def check_copies(subject: Subject) -> None:
     """Check that copies judge alike; warn where there can be none, since worker processes need them."""
-    told = subject.ask(subject.episodes)
     for verb, duplicate in (("deep-copied", copy.deepcopy), ("pickled", _pickled)):
         try:
             twin = duplicate(subject.source)
         except Exception as error:
-            warnings.warn(f"feedback {subject.name} cannot be {verb}, so it cannot be sent to worker processes: {error}", stacklevel=3)
+            warnings.warn(
+                f"feedback {subject.judge.name} cannot be {verb}, so it cannot be sent to worker processes: {error}", stacklevel=3
+            )
         else:
-            subject.compare(told, Judge(twin).ask(subject.episodes), f"itself and {verb}", "a copy must judge alike")
+            subject.compare(subject.told, Judge(twin).ask(subject.episodes), f"itself and {verb}", "a copy must judge alike")
 
 
 # In this order, since a later check trusts what an earlier one has found.

@@ -19,7 +19,7 @@ def example_episodes() -> list[Episode]:
         (film, " about a cat and a dog. Cats are not dogs.", Ending.EOS),
         (film, " fine.", Ending.STOP),
         (film, "", Ending.EOS),
-        (film, "", Ending.LENGTH),
+        (film, ".", Ending.LENGTH),
         (film, " \n\t ", Ending.LENGTH),
         (film, " the the the the the the the the the the the the", Ending.LENGTH),
         (film, " 3.14 (?!) -- 1,000,000 % ...", Ending.EOS),

@@ -50,7 +50,7 @@ class Repetition(Source):
     """Score the share of a response's n-grams that are repeats, from 0 (none) towards 1: the penalty view of `DistinctNGrams`.
 
     score = 1 - (number of distinct n-grams) / (number of n-grams). Subtract it: `Sentiment() - 0.2 * Repetition()`.
-    Arguments and edges are those of `DistinctNGrams`; a response with fewer than n words scores 0.
+    Arguments and edges are those of `DistinctNGrams`; a response with fewer than n words, the empty one too, scores 0.
     Gamed by: what games `DistinctNGrams`.
     """
 

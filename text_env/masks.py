@@ -6,6 +6,7 @@ The mask depends on a small state per row, so a table holds each different mask 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +64,7 @@ class Masks:
         if not self.table.any(axis=1).all():
             raise ValueError("these masks leave no token to choose: allow more tokens or ban fewer")
 
-    @property
+    @cached_property
     def restricts(self) -> bool:
         """Say whether any token is ever masked."""
         return not self.table.all()

@@ -93,18 +93,17 @@ class Prefixes:
 
     def start(self, rows: IntArray, rng: np.random.Generator) -> None:
         """Begin an episode in each of these rows, in this order, with the next prompts."""
-        for row in rows.tolist():  # one pass per episode, not per step
-            if self._num_started % self.group_size == 0:
-                self._group_prompt = self.prompts.draw(rng)
-            ids = self.prompts[self._group_prompt].ids
-            self.prompt_index[row] = self._group_prompt
-            self.episode_index[row] = self._num_started
-            self.prompt_length[row] = len(ids)
-            self.ids[row, : len(ids)] = ids
-            self.ids[row, len(ids) :] = self.tokens.pad_id
-            self.attention_mask[row, : len(ids)] = 1
-            self.attention_mask[row, len(ids) :] = 0
-            self._num_started += 1
+        numbers = [self._next_prompt(rng) for _ in range(len(rows))]  # one pass per episode, not per step
+        prompts = [self.prompts[number].ids for number in numbers]
+        lengths = np.asarray([len(ids) for ids in prompts], dtype=np.int64)
+        is_prompt = np.arange(self.width) < lengths[:, None]
+        texts = np.full(is_prompt.shape, self.tokens.pad_id, dtype=np.int64)
+        texts[is_prompt] = np.concatenate(prompts)
+        self.ids[rows] = texts
+        self.attention_mask[rows] = is_prompt
+        self.prompt_index[rows] = numbers
+        self.prompt_length[rows] = lengths
+        self.episode_index[rows] = self._num_started - len(rows) + np.arange(len(rows))
         self.response_mask[rows] = 0
         self.length[rows] = self._turn[rows] = self.prompt_length[rows]
         self._limit[rows] = self.prompt_length[rows] + self.max_new_tokens
@@ -164,6 +163,13 @@ class Prefixes:
     def prompt(self, row: int) -> Prompt:
         """Return the prompt that this row continues."""
         return self.prompts[int(self.prompt_index[row])]
+
+    def _next_prompt(self, rng: np.random.Generator) -> int:
+        """Return the number of the prompt that the next episode continues, and count that episode as started."""
+        if self._num_started % self.group_size == 0:
+            self._group_prompt = self.prompts.draw(rng)
+        self._num_started += 1
+        return self._group_prompt
 
     def _check(self, rows: IntArray, chosen: IntArray) -> None:
         vocab_size = self.tokens.vocab_size

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any, Literal, SupportsFloat
 
 import numpy as np
 
 from text_env.episode import Episode, Feedback, Judgement, PrefixFeedback
+from text_env.kept import HoldsObjects
 from text_env.names import resolve
 
 OnError = Literal["raise", "abstain"]
@@ -18,7 +19,7 @@ class FeedbackError(RuntimeError):
     """Report a feedback source that raised, or that returned something other than judgements."""
 
 
-class Judge:
+class Judge(HoldsObjects):
     """Ask one source about finished episodes and check its answers.
 
     Args:
@@ -29,6 +30,8 @@ class Judge:
     Errors: ValueError for something that is no feedback source.
     """
 
+    held = ("source",)
+
     def __init__(self, source: Any, kwargs: dict[str, Any] | None = None, on_error: OnError = "raise") -> None:
         if on_error not in ("raise", "abstain"):
             raise ValueError(f'on_error must be "raise" or "abstain", got {on_error!r}')
@@ -36,9 +39,13 @@ class Judge:
             source = resolve(source, **(kwargs or {}))
         elif kwargs:
             raise ValueError("feedback_kwargs go with a feedback given by name; this one is an object already")
+        if isinstance(source, type):
+            raise ValueError(f"feedback must be a source, got the class {source.__name__}: write {source.__name__}(...), or its import path")
         self.pays_at_each_step = isinstance(getattr(source, "pay", None), type(self.ask))
         if not self.pays_at_each_step and not callable(source):
             raise ValueError(f"feedback must be a source (an object called with episodes) or its import path, got {type(source).__name__}")
+        if self.pays_at_each_step and on_error == "abstain":
+            raise ValueError('on_error="abstain" needs a source that judges finished responses; one that pays at each step cannot abstain')
         self.source: Feedback | PrefixFeedback = source
         self.is_comparative = bool(getattr(source, "is_comparative", False))
         self.on_error = on_error
@@ -74,33 +81,47 @@ class Judge:
         """Return what the newest token of each row earned, from a source that pays at each step."""
         assert isinstance(self.source, PrefixFeedback)
         try:
-            paid = list(self.source.pay(prefixes))
+            paid = self.source.pay(prefixes)
         except Exception as error:
-            raise FeedbackError(f"feedback {self.name} raised {type(error).__name__}: {error} (asked about {_span(prefixes)})") from error
-        self._check_count(paid, prefixes)
-        return [self._number(value, prefix) for value, prefix in zip(paid, prefixes, strict=True)]
+            raise self._failed(error, prefixes) from error
+        amounts = self._one_per_episode(paid, prefixes)
+        return [self._number(amount, prefix, "a finite number") for amount, prefix in zip(amounts, prefixes, strict=True)]
 
     def _ask_all(self, episodes: Sequence[Episode]) -> list[Judgement]:
         assert not self.pays_at_each_step
         try:
-            answers = list(self.source(episodes))  # type: ignore[operator]
+            answers = self.source(episodes)  # type: ignore[operator]
         except Exception as error:
-            raise FeedbackError(f"feedback {self.name} raised {type(error).__name__}: {error} (asked about {_span(episodes)})") from error
-        self._check_count(answers, episodes)
+            raise self._failed(error, episodes) from error
+        answers = self._one_per_episode(answers, episodes)
         return [self._judgement(answer, episode) for answer, episode in zip(answers, episodes, strict=True)]
 
-    def _check_count(self, answers: Sequence[Any], episodes: Sequence[Episode]) -> None:
-        if len(answers) != len(episodes):
+    def _failed(self, error: Exception, episodes: Sequence[Episode]) -> FeedbackError:
+        return FeedbackError(f"feedback {self.name} raised {type(error).__name__}: {error} (asked about {_span(episodes)})")
+
+    def _one_per_episode(self, answers: Any, episodes: Sequence[Episode]) -> list[Any]:
+        if not isinstance(answers, Iterable) or isinstance(answers, (str, bytes, Mapping, Set)) or getattr(answers, "shape", None) == ():
+            raise FeedbackError(
+                f"feedback {self.name} must return a list with one answer per episode, in their order: "
+                f"asked about {_span(episodes)}, it returned {answers!r}"
+            )
+        try:
+            listed = list(answers)
+        except Exception as error:  # a generator raises here and not when it is made
+            raise self._failed(error, episodes) from error
+        if len(listed) != len(episodes):
             raise FeedbackError(
                 f"feedback {self.name} must return one answer per episode: asked about {_span(episodes)} "
-                f"({len(episodes)}), it returned {len(answers)}"
+                f"({len(episodes)}), it returned {len(listed)}"
             )
+        return listed
 
     def _judgement(self, answer: Any, episode: Episode) -> Judgement:
         if answer is None:
             return Judgement(None, rater=self.name)
         if not isinstance(answer, Judgement):
-            return Judgement(self._number(answer, episode), rater=self.name)
+            expected = "a finite number, None (no opinion) or a Judgement"
+            return Judgement(self._number(answer, episode, expected), rater=self.name)
         if answer.token_scores is not None and np.shape(answer.token_scores) != (len(episode.ids),):
             raise FeedbackError(
                 f"feedback {self.name} must give one token score per token of episode {episode.index}: "
@@ -108,13 +129,14 @@ class Judge:
             )
         return answer
 
-    def _number(self, value: Any, episode: Episode) -> float:
+    def _number(self, value: Any, episode: Episode, expected: str) -> float:
         number = math.nan
-        if isinstance(value, SupportsFloat) and not getattr(value, "shape", ()):
+        # The first question is asked for speed: a protocol is slow to check.
+        if isinstance(value, float) or (isinstance(value, SupportsFloat) and not getattr(value, "shape", ())):
             number = float(value)
         if not math.isfinite(number):
             raise FeedbackError(
-                f"feedback {self.name} must return a finite number, None (no opinion) or a Judgement, "
+                f"feedback {self.name} must return {expected}, "
                 f"got {value!r} for episode {episode.index}: {episode.response[:60]!r}"
             )
         return number

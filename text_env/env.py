@@ -11,11 +11,11 @@ import numpy as np
 from text_env.episode import Episode, Judgement
 from text_env.kept import KeepsSpec, unkeep
 from text_env.masks import BoolArray
-from text_env.rendering import render_ansi, render_human
+from text_env.rendering import render_ansi, render_human, terminal_colour, terminal_width
 from text_env.spaces import action_space, observation_space
 from text_env.task import Task
 from text_env.tokens import Tokens
-from text_env.writing import Observation, Writing
+from text_env.writing import NEEDS_RESET, Observation, Writing
 
 ONE_ROW = np.zeros(1, dtype=np.int64)
 
@@ -70,7 +70,6 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
         self.writing = Writing(make_task(options), num_rows=1)
         self.observation_space = observation_space(self.writing.prefixes)
         self.action_space = action_space(self.writing.prefixes)
-        self._was_reset = False
 
     @property
     def tokens(self) -> Tokens:
@@ -89,13 +88,12 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Observation, dict[str, Any]]:
         """Begin a new episode. A seed decides all that follows. There are no options."""
-        super().reset(seed=seed)
         if options:
             raise ValueError(f"reset takes no options here, got {sorted(options)}")
+        super().reset(seed=seed)
         if seed is not None:
             self.writing.restart()
         info = self.writing.start(ONE_ROW, self.np_random)
-        self._was_reset = True
         if self.render_mode == "human":
             self.render()
         return self._observation(), self._info(info)
@@ -105,8 +103,8 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
 
         Errors: ValueError for a token outside the vocabulary, or masked, or after the end.
         """
-        if not self._was_reset:
-            raise gym.error.ResetNeeded("call reset() before step()")
+        if not self.writing.is_ready:
+            raise gym.error.ResetNeeded(NEEDS_RESET)
         if len(self.writing.prefixes.writing) == 0:
             raise ValueError("the episode has ended, there is nothing to append to: call reset()")
         try:
@@ -132,14 +130,14 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
         if self.render_mode is None:
             gym.logger.warn('nothing is rendered: make the environment with render_mode="ansi" or "human"')
             return None
-        if not self._was_reset:
-            raise gym.error.ResetNeeded("call reset() before render()")
+        if not self.writing.is_ready:
+            raise gym.error.ResetNeeded(NEEDS_RESET)
         episode = self.unfinished()
         judgement = self.judgements[0] if episode.ending is not None else None
-        if self.render_mode == "human":
-            render_human(episode, judgement)
-            return None
-        return render_ansi(episode, judgement)
+        if self.render_mode == "ansi":
+            return render_ansi(episode, judgement)
+        render_human([render_ansi(episode, judgement, width=terminal_width(), has_colour=terminal_colour())])
+        return None
 
     def _observation(self) -> Observation:
         return {name: rows[0] for name, rows in self.writing.observation().items()}

@@ -1,4 +1,4 @@
-"""Let a Gymnasium spec carry objects.
+"""Let specs and pickled environments carry objects.
 
 Gymnasium deep-copies a spec's keyword arguments whenever `env.spec` is read, which would copy a model or fail on a lock.
 """
@@ -6,10 +6,12 @@ Gymnasium deep-copies a spec's keyword arguments whenever `env.spec` is read, wh
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from gymnasium.envs.registration import EnvSpec
+if TYPE_CHECKING:
+    from gymnasium.envs.registration import EnvSpec
 
 
 class Kept:
@@ -23,23 +25,40 @@ class Kept:
     def __deepcopy__(self, memo: dict[int, Any]) -> Kept:
         return self
 
-    def __reduce__(self) -> tuple[type[Kept], tuple[Any]]:
+    def __reduce__(self) -> tuple[Callable[[bytes], Kept], tuple[bytes]]:
+        import cloudpickle  # as Gymnasium and Stable-Baselines3 do for their workers: functions may be local
+
         try:
-            pickle.dumps(self.value)
+            return _load_kept, (cloudpickle.dumps(self.value),)
         except Exception as error:
             raise TypeError(
                 f"{self.value!r} cannot be sent to another process ({error}): pass its import path, such as "
                 '"package.module:Name", so that every process makes its own'
             ) from error
-        return Kept, (self.value,)
 
     def __repr__(self) -> str:
         return f"Kept({self.value!r})"
 
 
+def _load_kept(pickled: bytes) -> Kept:
+    return Kept(pickle.loads(pickled))
+
+
 def unkeep(options: dict[str, Any]) -> dict[str, Any]:
     """Return the options with every held object taken out of its holder."""
     return {name: value.value if isinstance(value, Kept) else value for name, value in options.items()}
+
+
+class HoldsObjects:
+    """Copy and pickle an instance so that what the user passed into it is shared by copies, and named where it cannot be pickled."""
+
+    held: ClassVar[tuple[str, ...]] = ()  # attributes that hold objects of the user
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: Kept(value) if name in self.held and not _is_plain(value) else value for name, value in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(unkeep(state))
 
 
 class KeepsSpec:

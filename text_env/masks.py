@@ -48,6 +48,9 @@ class Masks:
             wrong = [id for id in ids if not 0 <= id < vocab_size]
             if wrong:
                 raise ValueError(f"{name} must be ids between 0 and {vocab_size - 1}, got {wrong[:5]}")
+        without = sorted(set(allowed_tokens or ()) - set(tokens.pieces))
+        if without:
+            raise ValueError(f"allowed_tokens must be ids that have a token, {without[:5]} have none in {tokens.name!r}")
         if choices is not None and (min_new_tokens or banned_tokens or allowed_tokens is not None):
             raise ValueError("choices fix every token, so they cannot be combined with min_new_tokens, banned_tokens or allowed_tokens")
         if allowed_tokens is not None and not allowed_tokens:
@@ -56,9 +59,9 @@ class Masks:
         if contradiction:
             raise ValueError(f"tokens {sorted(contradiction)[:5]} are both banned and allowed: take them out of one of the lists")
         self._min_new_tokens = min_new_tokens
-        self._trie: IntArray | None = None
+        self._edges: tuple[IntArray, IntArray] | None = None
         if choices is not None:
-            self.table, self._trie = _trie_of(choices, tokens, max_new_tokens)
+            self.table, self._edges = _trie_of(choices, tokens, max_new_tokens)
         else:
             self.table = _static_table(tokens, min_new_tokens, banned_tokens, allowed_tokens)
         if not self.table.any(axis=1).all():
@@ -75,8 +78,11 @@ class Masks:
 
     def advance(self, state: IntArray, actions: IntArray) -> IntArray:
         """Return the state [n] after one more token each."""
-        if self._trie is not None:
-            return self._trie[state, actions]
+        if self._edges is not None:
+            keys, children = self._edges
+            wanted = state * self.table.shape[1] + actions
+            places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+            return np.where(keys[places] == wanted, children[places], 0)  # no edge: an end token
         return np.minimum(state + 1, len(self.table) - 1)
 
     def of(self, state: IntArray) -> BoolArray:
@@ -99,8 +105,13 @@ def _static_table(tokens: Tokens, min_new_tokens: int, banned: Collection[int], 
     return table
 
 
-def _trie_of(choices: Sequence[str], tokens: Tokens, max_new_tokens: int) -> tuple[BoolArray, IntArray]:
-    """Return masks [nodes, V] and next nodes [nodes, V] of the tree of choices; each choice ends with an end token."""
+def _trie_of(choices: Sequence[str], tokens: Tokens, max_new_tokens: int) -> tuple[BoolArray, tuple[IntArray, IntArray]]:
+    """Return the masks [nodes, V] of the tree of choices, each of which ends with an end token, and its edges.
+
+    The edges are two arrays [E]: node * V + token in ascending order, and the node that the edge leads to.
+    """
+    if isinstance(choices, str):
+        raise ValueError(f"choices must be a list of texts, got the text {choices!r}: write choices=[{choices!r}]")
     if not choices or any(not choice for choice in choices) or len(set(choices)) != len(choices):
         raise ValueError(f"choices must be different, non-empty texts, got {list(choices)!r}")
     children: list[dict[int, int]] = [{}]
@@ -116,11 +127,10 @@ def _trie_of(choices: Sequence[str], tokens: Tokens, max_new_tokens: int) -> tup
                 children[node][id] = len(children) - 1
             node = children[node][id]
         complete.add(node)
-    following = np.zeros((len(children), tokens.vocab_size), dtype=np.int64)
+    edges = sorted((node * tokens.vocab_size + id, child) for node, following in enumerate(children) for id, child in following.items())
+    keys, targets = np.asarray(edges, dtype=np.int64).T
     table = np.zeros((len(children), tokens.vocab_size), dtype=np.bool_)
-    for node, edges in enumerate(children):
-        for id, child in edges.items():
-            following[node, id], table[node, id] = child, True
+    table.reshape(-1)[keys] = True
     for node in complete:
         table[node, list(tokens.eos_ids)] = True
-    return table, following
+    return table, (np.ascontiguousarray(keys), np.ascontiguousarray(targets))

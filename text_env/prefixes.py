@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from text_env.episode import Ending, Episode, IntArray, Prompt
+from text_env.kept import HoldsObjects
 from text_env.masks import BoolArray, Masks
 from text_env.prompts import Prompts
 from text_env.tokens import Tokens
@@ -17,12 +18,13 @@ from text_env.tokens import Tokens
 Partner = Callable[[Sequence[Episode]], Sequence[str | None]]
 """Answers in a dialogue: given conversations (`ending` says how the agent's turn ended), the next turn of each, or None to end it there."""
 
+NO_PROMPT = Prompt("", np.zeros(0, dtype=np.int64))  # of a row that has not begun an episode
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 WRITING, BY_EOS, BY_STOP, BY_LENGTH = range(4)
 ENDINGS: tuple[Ending | None, ...] = (None, Ending.EOS, Ending.STOP, Ending.LENGTH)
 
 
-class Prefixes:
+class Prefixes(HoldsObjects):
     """Keep N rows of prompt and response so far.
 
     Args:
@@ -35,6 +37,8 @@ class Prefixes:
         group_size: episodes that share a prompt: episode number e uses draw e // group_size.
         partner: writes the turns of a dialogue between the agent's; None = the agent's first end token or stop ends the episode.
     """
+
+    held = ("partner",)
 
     def __init__(
         self,
@@ -71,7 +75,8 @@ class Prefixes:
         self._mask_state: IntArray = masks.start(num_rows)
         self._writing: IntArray = np.zeros(0, dtype=np.int64)
         self._num_started = 0
-        self._group_prompt = 0
+        self._group_number, self._group_prompt = 0, NO_PROMPT
+        self._row_prompts = [NO_PROMPT] * num_rows
         self._is_end = np.zeros(tokens.vocab_size, dtype=np.bool_)
         self._is_end[list(tokens.eos_ids)] = True
         self._may_stop = _may_complete(self.stop, tokens)
@@ -93,8 +98,12 @@ class Prefixes:
 
     def start(self, rows: IntArray, rng: np.random.Generator) -> None:
         """Begin an episode in each of these rows, in this order, with the next prompts."""
-        numbers = [self._next_prompt(rng) for _ in range(len(rows))]  # one pass per episode, not per step
-        prompts = [self.prompts[number].ids for number in numbers]
+        numbers = np.zeros(len(rows), dtype=np.int64)
+        prompts = []
+        for place, row in enumerate(rows.tolist()):  # one pass per episode, not per step
+            numbers[place], prompt = self._next_prompt(rng)
+            self._row_prompts[row] = prompt
+            prompts.append(prompt.ids)
         lengths = np.asarray([len(ids) for ids in prompts], dtype=np.int64)
         is_prompt = np.arange(self.width) < lengths[:, None]
         texts = np.full(is_prompt.shape, self.tokens.pad_id, dtype=np.int64)
@@ -112,17 +121,19 @@ class Prefixes:
         self._mask_state[rows] = self.masks.start(len(rows))
         self._writing = np.union1d(self._writing, rows)
 
-    def append(self, actions: IntArray) -> IntArray:
-        """Append one token to every row that writes; return the rows [k] that ended with it.
-
-        Args:
-            actions: [N] int64; those of rows that do not write are ignored.
+    def chosen(self, actions: IntArray) -> IntArray:
+        """Return the tokens [n] of the rows that write, out of one action [N] int64 per row; the others are ignored.
 
         Errors: ValueError for a token outside the vocabulary or masked; nothing is changed then.
         """
         rows = self._writing
         chosen = actions if len(rows) == self.num_rows else actions[rows]
         self._check(rows, chosen)
+        return chosen
+
+    def append(self, chosen: IntArray) -> IntArray:
+        """Append one token, as `chosen` returned them, to every row that writes; return the rows [k] that ended with it."""
+        rows = self._writing
         at = self.length[rows]
         self.ids[rows, at] = chosen
         self.attention_mask[rows, at] = 1
@@ -152,7 +163,9 @@ class Prefixes:
     def allowed(self) -> BoolArray:
         """Return which tokens each row may choose next: [N, V]. Rows that do not write may choose anything."""
         allowed = self.masks.of(self._mask_state)
-        allowed[self.ended_by != WRITING] = True
+        is_parked = np.ones(self.num_rows, dtype=np.bool_)
+        is_parked[self._writing] = False
+        allowed[is_parked] = True
         return allowed
 
     def episodes(self, rows: IntArray) -> list[Episode]:
@@ -162,14 +175,14 @@ class Prefixes:
 
     def prompt(self, row: int) -> Prompt:
         """Return the prompt that this row continues."""
-        return self.prompts[int(self.prompt_index[row])]
+        return self._row_prompts[row]
 
-    def _next_prompt(self, rng: np.random.Generator) -> int:
-        """Return the number of the prompt that the next episode continues, and count that episode as started."""
+    def _next_prompt(self, rng: np.random.Generator) -> tuple[int, Prompt]:
+        """Return the prompt that the next episode continues and its number, and count that episode as started."""
         if self._num_started % self.group_size == 0:
-            self._group_prompt = self.prompts.draw(rng)
+            self._group_number, self._group_prompt = self.prompts.draw(rng)
         self._num_started += 1
-        return self._group_prompt
+        return self._group_number, self._group_prompt
 
     def _check(self, rows: IntArray, chosen: IntArray) -> None:
         vocab_size = self.tokens.vocab_size
@@ -186,7 +199,8 @@ class Prefixes:
                 )
 
     def _responses(self, rows: IntArray) -> list[list[int]]:
-        starts, ends = self.prompt_length[rows].tolist(), self.length[rows].tolist()
+        # The end token is no text, also where `eos_ids` names one that is not special to the tokenizer.
+        starts, ends = self.prompt_length[rows].tolist(), (self.length[rows] - (self.ended_by[rows] == BY_EOS)).tolist()
         return [ids[start:end] for ids, start, end in zip(self.ids[rows].tolist(), starts, ends, strict=True)]
 
     def _episode(self, row: int, text: str) -> Episode:
@@ -230,6 +244,8 @@ class Prefixes:
         if len(replies) != len(waiting):
             raise ValueError(f"partner must return one reply or None per conversation: asked about {len(waiting)}, got {len(replies)}")
         for row, code, reply in zip(waiting.tolist(), codes.tolist(), replies, strict=True):
+            if reply is not None and not isinstance(reply, str):
+                raise ValueError(f"partner must return texts or None, got {reply!r} for episode {int(self.episode_index[row])}")
             ids = self.tokens.encode(reply) if reply else self.ids[row, :0]
             at = int(self.length[row])
             if len(ids) == 0 or at + len(ids) >= self._limit[row]:

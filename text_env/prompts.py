@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from text_env.episode import IntArray, Prompt
+from text_env.kept import HoldsObjects
 from text_env.tokens import Tokens
 
 Split = Literal["train", "held_out"]
@@ -24,11 +25,12 @@ FIELDS = ("prompt", "references", "id", "split")
 DRAWN_PROMPT_TOKENS = 64  # budget for prompts of a function, whose longest cannot be known beforehand
 
 
-class Prompts:
+class Prompts(HoldsObjects):
     """Hold tokenised prompts and draw them in shuffled passes: every prompt once before any comes again.
 
     Args:
-        source: what to read, see `read_prompts`; a function `f(rng) -> str | dict` gives endless prompts.
+        source: what to read, see `read_prompts`; a function `f(rng) -> str | dict` gives endless prompts, also as a part of
+            {"train": f, "held_out": g}.
         tokens: the tokenizer.
         split: "train" or "held_out".
         held_out_fraction: share of the prompts of an unsplit source that belongs to "held_out", decided by a hash of the text.
@@ -38,6 +40,8 @@ class Prompts:
 
     Errors: ValueError for no prompts, an empty prompt, one that is too long, or an unknown field.
     """
+
+    held = ("_draw_one",)
 
     def __init__(
         self,
@@ -64,11 +68,10 @@ class Prompts:
         self._on_long_prompt = on_long_prompt
         self._chat_template = chat_template
         self._budget = max_prompt_tokens
-        self._draw_one: Callable[[np.random.Generator], Any] | None = source if callable(source) else None
+        self._draw_one = _function_of(source, split, held_out_fraction)
         self._items: list[Prompt] = []
+        self._num_drawn = 0
         if self._draw_one is not None:
-            if split == "held_out":
-                raise ValueError("a function that makes prompts has no held-out split: pass another function for held-out prompts")
             self.max_tokens = self._budget = max_prompt_tokens or DRAWN_PROMPT_TOKENS
         else:
             rows = list(read_prompts(source, split, held_out_fraction))
@@ -80,32 +83,28 @@ class Prompts:
         self._next = 0
 
     def __len__(self) -> int:
-        """Return the number of prompts known so far."""
-        return len(self._items)
-
-    def __getitem__(self, index: int) -> Prompt:
-        """Return the prompt with this number."""
-        return self._items[index]
+        """Return the number of prompts, or of those that a function has made since the last restart."""
+        return len(self._items) if self._draw_one is None else self._num_drawn
 
     def restart(self) -> None:
-        """Forget the pass in progress; the next draw begins a new one. Prompts that a function made are forgotten too."""
-        self._order, self._next = self._order[:0], 0
-        if self._draw_one is not None:
-            self._items.clear()
+        """Forget the pass in progress; the next draw begins a new one. A function's prompts are numbered from 0 again."""
+        self._order, self._next, self._num_drawn = self._order[:0], 0, 0
 
-    def draw(self, rng: np.random.Generator) -> int:
-        """Return the number of the next prompt."""
+    def draw(self, rng: np.random.Generator) -> tuple[int, Prompt]:
+        """Return the next prompt and its number."""
         if self._draw_one is not None:
-            self._items.append(self._prompt(self._draw_one(rng), len(self._items)))
-            return len(self._items) - 1
+            number = self._num_drawn
+            self._num_drawn += 1
+            return number, self._prompt(self._draw_one(rng), number)
         if self._next == len(self._order):
             self._order, self._next = rng.permutation(len(self._items)), 0
         self._next += 1
-        return int(self._order[self._next - 1])
+        number = int(self._order[self._next - 1])
+        return number, self._items[number]
 
     def _prompt(self, row: Any, number: int) -> Prompt:
         if isinstance(row, Prompt):
-            text, references, name, ids = row.text, row.references, row.id, np.asarray(row.ids, dtype=np.int64)
+            text, references, name, ids = row.text, row.references, row.id, np.array(row.ids, dtype=np.int64)
         else:
             text, references, name = _fields(row, number)
             if not text:
@@ -121,9 +120,16 @@ class Prompts:
                     f"prompt {number} has {len(ids)} tokens, more than max_prompt_tokens={self._budget}: {text[:60]!r}; "
                     'raise max_prompt_tokens, shorten the prompt, or choose on_long_prompt="truncate_left"'
                 )
-            ids = ids[-self._budget :]
+            ids = self._last_tokens(ids, self._budget)
         ids.setflags(write=False)
         return Prompt(text, ids, references, name or str(number))
+
+    def _last_tokens(self, ids: IntArray, budget: int) -> IntArray:
+        """Return the end of a long prompt; a start token stays in front, for models do not know texts without it."""
+        start = np.asarray(self._tokens.start_ids, dtype=np.int64)
+        if not 0 < len(start) < budget or not np.array_equal(ids[: len(start)], start):
+            return ids[-budget:].copy()
+        return np.concatenate([start, ids[len(start) - budget :]])
 
     def _ids(self, text: str) -> IntArray:
         if self._chat_template is False:
@@ -143,30 +149,51 @@ def read_prompts(source: Any, split: Split, held_out_fraction: float = 0.0) -> I
     """
     if source is None:
         source = OPENINGS_FOLDER
-    if isinstance(source, Mapping):
-        if split not in source:
-            raise ValueError(f"prompts have no split {split!r}, they have {sorted(source)}")
-        yield from _rows(source[split])
-        return
-    if isinstance(source, (str, Path)) and Path(source).is_dir():
-        files = [path for ending in ("txt", "jsonl") if (path := Path(source) / f"{split}.{ending}").is_file()]
-        if len(files) != 1:
-            raise ValueError(f"folder {str(source)!r} must hold one file {split}.txt or {split}.jsonl, it holds {len(files)}")
-        yield from _rows(files[0])
+    is_folder = isinstance(source, (str, Path)) and Path(source).is_dir()
+    if is_folder or isinstance(source, Mapping):
+        if held_out_fraction:
+            raise ValueError(f"these prompts are split already: take held_out_fraction={held_out_fraction} away")
+        yield from _rows(_part(source, split))
         return
     has_split = False
-    for row in _rows(source):
+    for number, row in enumerate(_rows(source)):
         named = row.get("split") if isinstance(row, Mapping) else None
         has_split = has_split or named is not None
         if named is not None and named not in SPLITS:
             raise ValueError(f'split must be "train" or "held_out", got {named!r} in {row!r}')
-        if (named or _hashed_split(row, held_out_fraction)) == split:
+        if (named or _hashed_split(row, number, held_out_fraction)) == split:
             yield row
     if split == "held_out" and not has_split and held_out_fraction == 0.0:
         raise ValueError(
             'split="held_out" needs prompts that are split: pass held_out_fraction, {"train": ..., "held_out": ...}, '
             'or rows with a field "split"'
         )
+
+
+def _part(source: Any, split: Split) -> Any:
+    """Return one split of prompts that come in splits."""
+    if isinstance(source, Mapping):
+        if split not in source:
+            raise ValueError(f"prompts have no split {split!r}, they have {sorted(source)}")
+        return source[split]
+    files = [path for ending in ("txt", "jsonl") if (path := Path(source) / f"{split}.{ending}").is_file()]
+    if len(files) != 1:
+        raise ValueError(f"folder {str(source)!r} must hold one file {split}.txt or {split}.jsonl, it holds {len(files)}")
+    return files[0]
+
+
+def _function_of(source: Any, split: Split, held_out_fraction: float) -> Callable[[np.random.Generator], Any] | None:
+    """Return the function that makes the prompts of this split, or None where they are listed."""
+    makers = source if isinstance(source, Mapping) else {"train": source}
+    if not any(callable(maker) for maker in makers.values()):
+        return None
+    if split not in makers:
+        raise ValueError(
+            f'prompts have no split {split!r}: a function makes those of one split, so give one for each, {{"train": f, "held_out": g}}'
+        )
+    if held_out_fraction:
+        raise ValueError(f"prompts that a function makes cannot be split: take held_out_fraction={held_out_fraction} away")
+    return makers[split] if callable(makers[split]) else None
 
 
 def _rows(source: Any) -> Iterable[Any]:
@@ -182,7 +209,7 @@ def _read_file(path: Path) -> Iterator[Any]:
         raise ValueError(f"prompts must come from a .txt or .jsonl file or a folder, got {str(path)!r}; a single prompt goes into a list")
     if not path.is_file():
         raise ValueError(f"there is no file of prompts {str(path)!r}")
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             line = line.rstrip("\r\n")
             if not line.strip():
@@ -209,8 +236,8 @@ def _fields(row: Any, number: int) -> tuple[str, tuple[str, ...], str]:
     return row["prompt"], references, str(row.get("id", ""))
 
 
-def _hashed_split(row: Any, held_out_fraction: float) -> Split:
-    text = row if isinstance(row, str) else row.text if isinstance(row, Prompt) else str(row.get("prompt", ""))
+def _hashed_split(row: Any, number: int, held_out_fraction: float) -> Split:
+    text = row.text if isinstance(row, Prompt) else _fields(row, number)[0]
     share = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) / 2**64
     return "held_out" if share < held_out_fraction else "train"
 

@@ -40,7 +40,8 @@ class Judge(HoldsObjects):
         elif kwargs:
             raise ValueError("feedback_kwargs go with a feedback given by name; this one is an object already")
         if isinstance(source, type):
-            raise ValueError(f"feedback must be a source, got the class {source.__name__}: write {source.__name__}(...), or its import path")
+            name = source.__name__
+            raise ValueError(f"feedback must be a source, got the class {name}: write {name}(...), or give its import path")
         self.pays_at_each_step = isinstance(getattr(source, "pay", None), type(self.ask))
         if not self.pays_at_each_step and not callable(source):
             raise ValueError(f"feedback must be a source (an object called with episodes) or its import path, got {type(source).__name__}")
@@ -136,8 +137,7 @@ class Judge(HoldsObjects):
             number = float(value)
         if not math.isfinite(number):
             raise FeedbackError(
-                f"feedback {self.name} must return {expected}, "
-                f"got {value!r} for episode {episode.index}: {episode.response[:60]!r}"
+                f"feedback {self.name} must return {expected}, got {value!r} for episode {episode.index}: {episode.response[:60]!r}"
             )
         return number
 

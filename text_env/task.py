@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
+from text_env.kept import HoldsObjects
 from text_env.masks import Masks
 from text_env.prefixes import Partner, Prefixes
 from text_env.prompts import OnLongPrompt, Prompts, Split
@@ -16,11 +17,13 @@ OnAbstain = Literal["zero", "truncate"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(HoldsObjects):
     """Hold the arguments of `gym.make("TextGen-v0", ...)`.
 
     Errors: ValueError that names the argument, its value and what was expected, when the parts are made.
     """
+
+    held: ClassVar[tuple[str, ...]] = ("tokenizer", "prompts", "feedback", "feedback_kwargs", "partner")
 
     tokenizer: Any = "tinylm"  # "tinylm", "smollm2", "bytes", folder, hub id, or a tokenizer object
     prompts: Any = None  # list, .txt, .jsonl, folder, {"train": ..., "held_out": ...}, data set, function; None = bundled openings
@@ -55,9 +58,14 @@ class Task:
             raise ValueError(f"stop must be a list of texts, got the text {self.stop!r}: write stop=[{self.stop!r}]")
         if any(not isinstance(text, str) or not text for text in self.stop):
             raise ValueError(f"a stop string must be a text that is not empty, got {list(self.stop)!r}")
+        cut = [choice for choice in self.choices or () if any(text in choice for text in self.stop)]
+        if cut:
+            raise ValueError(f"choice {cut[0]!r} contains one of the stop strings {list(self.stop)!r}, so it could never be written whole")
 
     def prefixes(self, num_rows: int) -> Prefixes:
         """Make the rows of text and everything they need."""
+        if isinstance(self.eos_ids, int):
+            raise ValueError(f"eos_ids must be a list of ids, got {self.eos_ids}: write eos_ids=[{self.eos_ids}]")
         tokens = load_tokens(self.tokenizer, vocab_size=self.vocab_size, eos_ids=self.eos_ids)
         outside = [id for id in tokens.eos_ids if not 0 <= id < tokens.vocab_size]
         if outside:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -65,6 +65,11 @@ class FastVocabulary:
     """Use a tokenizer of the tokenizers library (Rust)."""
 
     def __init__(self, tokenizer: Any) -> None:
+        if tokenizer.truncation is not None or tokenizer.padding is not None:
+            # Such settings would cut and fill prompts silently. The caller's own object keeps them.
+            tokenizer = type(tokenizer).from_str(tokenizer.to_str())
+            tokenizer.no_truncation()
+            tokenizer.no_padding()
         self.tokenizer = tokenizer
 
     def encode(self, text: str) -> list[int]:
@@ -190,13 +195,19 @@ def load_tokens(source: Any = "tinylm", *, vocab_size: int | None = None, eos_id
     Errors: ValueError for an unknown name, an object that is no tokenizer, or one without an end token.
     """
     if isinstance(source, Tokens):
-        return Tokens(source.vocabulary, source.name, eos_ids or source.eos_ids, vocab_size or source.vocab_size, source._template)
+        return Tokens(
+            source.vocabulary,
+            source.name,
+            source.eos_ids if eos_ids is None else eos_ids,
+            source.vocab_size if vocab_size is None else vocab_size,
+            source._template,
+        )
     if isinstance(source, Path):
         source = str(source)
     if not isinstance(source, str):
         return _from_object(source, vocab_size, eos_ids)
     if source == "bytes":
-        return Tokens(ByteVocabulary(), "bytes", eos_ids or (ByteVocabulary.END,), vocab_size)
+        return Tokens(ByteVocabulary(), "bytes", (ByteVocabulary.END,) if eos_ids is None else eos_ids, vocab_size)
     if source == "tinylm":
         return _from_folder(TINYLM_FOLDER, "tinylm", vocab_size, eos_ids)
     if source == "smollm2":
@@ -213,19 +224,23 @@ def _from_folder(folder: Path, name: str, vocab_size: int | None, eos_ids: Seque
 
     tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
     settings = {stem: _read_json(folder / f"{stem}.json") for stem in ("config", "generation_config", "tokenizer_config")}
-    if not eos_ids:
+    if eos_ids is None:
         eos_ids = _end_tokens(tokenizer, settings)
     if vocab_size is None and "vocab_size" in settings["config"]:
         vocab_size = int(settings["config"]["vocab_size"])
 
-    def template(messages: list[dict[str, str]]) -> str:
-        from transformers import AutoTokenizer
-
-        text = AutoTokenizer.from_pretrained(folder).apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-        return str(text)
-
     has_template = "chat_template" in settings["tokenizer_config"] or (folder / "chat_template.jinja").is_file()
-    return Tokens(FastVocabulary(tokenizer), name, eos_ids, vocab_size, template if has_template else None)
+    return Tokens(FastVocabulary(tokenizer), name, eos_ids, vocab_size, partial(_folder_template, folder) if has_template else None)
+
+
+def _folder_template(folder: Path, messages: list[dict[str, str]]) -> str:
+    from transformers import AutoTokenizer  # templates are programs; only transformers runs them
+
+    return _object_template(AutoTokenizer.from_pretrained(folder), messages)
+
+
+def _object_template(tokenizer: Any, messages: list[dict[str, str]]) -> str:
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
 
 
 def _end_tokens(tokenizer: Any, settings: dict[str, dict[str, Any]]) -> list[int]:
@@ -259,18 +274,14 @@ def _from_hub(name: str, vocab_size: int | None, eos_ids: Sequence[int] | None) 
 
 def _from_object(tokenizer: Any, vocab_size: int | None, eos_ids: Sequence[int] | None, name: str | None = None) -> Tokens:
     if hasattr(tokenizer, "apply_chat_template"):
-        if not eos_ids:
+        if eos_ids is None:
             eos_ids = () if tokenizer.eos_token_id is None else (tokenizer.eos_token_id,)
-
-        def template(messages: list[dict[str, str]]) -> str:
-            return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-
         rust = getattr(tokenizer, "backend_tokenizer", None)
         vocabulary: Vocabulary = FastVocabulary(rust) if rust is not None else SlowVocabulary(tokenizer)
         shown = name or str(tokenizer.name_or_path) or type(tokenizer).__name__
-        return Tokens(vocabulary, shown, eos_ids, vocab_size, template if tokenizer.chat_template else None)
+        return Tokens(vocabulary, shown, eos_ids, vocab_size, partial(_object_template, tokenizer) if tokenizer.chat_template else None)
     if hasattr(tokenizer, "decode_batch") and hasattr(tokenizer, "token_to_id"):
-        return Tokens(FastVocabulary(tokenizer), name or "tokenizers.Tokenizer", eos_ids or (), vocab_size)
+        return Tokens(FastVocabulary(tokenizer), name or "tokenizers.Tokenizer", () if eos_ids is None else eos_ids, vocab_size)
     raise ValueError(f"a tokenizer must be a name or an object of transformers or tokenizers, got {type(tokenizer).__name__}")
 
 

@@ -16,10 +16,10 @@ from text_env.env import make_task
 from text_env.episode import Episode, IntArray, Judgement
 from text_env.kept import KeepsSpec
 from text_env.masks import BoolArray
-from text_env.rendering import render_ansi, render_human
+from text_env.rendering import WIDTH, render_ansi, render_human, terminal_colour, terminal_width
 from text_env.spaces import action_space, observation_space
 from text_env.tokens import Tokens
-from text_env.writing import Observation, Outcome, Writing
+from text_env.writing import NEEDS_RESET, Observation, Outcome, Writing
 
 Scoring = Literal["immediate", "deferred"]
 
@@ -76,7 +76,6 @@ class TextGenVectorEnv(KeepsSpec, VectorEnv[Observation, IntArray, Any]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._all_rows: IntArray = np.arange(num_envs)
-        self._was_reset = False
         self._ended: IntArray = self._all_rows[:0]  # rows that the next step resets (NEXT_STEP)
 
     @property
@@ -101,13 +100,20 @@ class TextGenVectorEnv(KeepsSpec, VectorEnv[Observation, IntArray, Any]):
         """
         if seed is not None and not isinstance(seed, (int, np.integer)):
             raise ValueError(f"seed must be one whole number: one generator draws the prompts of all rows, got {seed!r}")
-        super().reset(seed=None if seed is None else int(seed))
         rows = self._rows_to_reset(options or {})
+        begins_anew = seed is not None or not self.writing.is_ready
+        if begins_anew and len(rows) < self.num_envs and self.autoreset_mode is not AutoresetMode.DISABLED:
+            raise ValueError(
+                f"the first reset, and one with a seed, must begin all rows where autoreset_mode is {self.autoreset_mode}: "
+                "rows that reset_mask leaves out would never begin"
+            )
+        super().reset(seed=None if seed is None else int(seed))
         if seed is not None:
             self.writing.restart()
         info = self.writing.start(rows, self.np_random)
-        self._was_reset = True
         self._ended = np.setdiff1d(self._ended, rows, assume_unique=True)
+        if self.render_mode == "human":
+            self.render()
         return self.writing.observation(), self._with_masks(info)
 
     def step(self, actions: IntArray) -> tuple[Observation, Any, BoolArray, BoolArray, dict[str, Any]]:
@@ -115,11 +121,11 @@ class TextGenVectorEnv(KeepsSpec, VectorEnv[Observation, IntArray, Any]):
 
         Errors: ValueError for actions of a wrong shape or type, or a token outside the vocabulary or masked; no row is changed.
         """
-        if not self._was_reset:
-            raise gym.error.ResetNeeded("call reset() before step()")
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,) or actions.dtype.kind not in "iu":
             raise ValueError(f"actions must be {self.num_envs} whole numbers, got shape {actions.shape} of {actions.dtype}")
+        if not self.writing.is_ready:
+            raise gym.error.ResetNeeded(NEEDS_RESET)
         rewards, terminated, truncated, info = self.writing.step(actions.astype(np.int64, copy=False))
         if self.autoreset_mode is not AutoresetMode.DISABLED:
             info = self._autoreset((rewards, terminated, truncated, info))
@@ -145,16 +151,19 @@ class TextGenVectorEnv(KeepsSpec, VectorEnv[Observation, IntArray, Any]):
         if self.render_mode is None:
             gym.logger.warn('nothing is rendered: make the environment with render_mode="ansi" or "human"')
             return None
-        if not self._was_reset:
-            raise gym.error.ResetNeeded("call reset() before render()")
+        if not self.writing.is_ready:
+            raise gym.error.ResetNeeded(NEEDS_RESET)
+        is_human = self.render_mode == "human"
+        width, has_colour = (terminal_width(), terminal_colour()) if is_human else (WIDTH, None)
+        writing = set(self.writing.prefixes.writing.tolist())
         frames = []
         for row, episode in enumerate(self.writing.prefixes.episodes(self._all_rows)):
             judgement = self.judgements[row] if episode.ending is not None else None
-            if self.render_mode == "human":
-                render_human(episode, judgement)
-            else:
-                frames.append(render_ansi(episode, judgement))
-        return tuple(frames) if self.render_mode == "ansi" else None
+            frames.append(render_ansi(episode, judgement, is_writing=row in writing, row=row, width=width, has_colour=has_colour))
+        if not is_human:
+            return tuple(frames)
+        render_human(frames)
+        return None
 
     def _rows_to_reset(self, options: dict[str, Any]) -> IntArray:
         unknown = sorted(set(options) - {"reset_mask"})

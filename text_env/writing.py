@@ -15,6 +15,7 @@ from text_env.masks import BoolArray
 from text_env.task import Task
 
 Observation = dict[str, np.ndarray[Any, Any]]
+NEEDS_RESET = "call reset() first: nothing was begun, or the step before failed half-way"
 Outcome = tuple[FloatArray, BoolArray, BoolArray, dict[str, Any]]  # rewards, terminated, truncated, info; each for N rows
 
 
@@ -42,18 +43,26 @@ class Writing:
             )
         if self.judge.pays_at_each_step and is_deferred:
             raise ValueError(f'feedback {self.judge.name} pays at each step, so it cannot be asked later: drop scoring="deferred"')
+        if task.on_abstain == "truncate" and is_deferred:
+            raise ValueError('on_abstain="truncate" needs the answer at once: drop it, or scoring="deferred"')
+        if task.on_abstain == "truncate" and self.judge.pays_at_each_step:
+            raise ValueError(f'feedback {self.judge.name} pays at each step, so it cannot abstain: drop on_abstain="truncate"')
         self.prefixes = task.prefixes(num_rows)
         self.num_rows = num_rows
         self.max_episode_steps = max_episode_steps
         self.is_deferred = is_deferred
         self.episodes: list[Episode | None] = [None] * num_rows
         self.judgements: list[Judgement | None] = [None] * num_rows
+        self.is_ready = False
         self._pending: list[tuple[int, Episode]] = []
         self._paid: FloatArray = np.zeros((num_rows, task.max_new_tokens if self.judge.pays_at_each_step else 0))
 
     def start(self, rows: IntArray, rng: np.random.Generator) -> dict[str, Any]:
         """Begin an episode in each of these rows and return their info."""
+        if not self.is_ready:
+            self.prefixes.park(self.prefixes.writing)  # rows that a failed step left half-way
         self.prefixes.start(rows, rng)
+        self.is_ready = True
         self._paid[rows] = 0.0
         info: dict[str, Any] = {}
         self._add(info, rows, "prompt_index", self.prefixes.prompt_index[rows])
@@ -75,11 +84,18 @@ class Writing:
         }
 
     def step(self, actions: IntArray) -> Outcome:
-        """Append one token to every row that writes, and judge the episodes that end with it."""
+        """Append one token to every row that writes, and judge the episodes that end with it.
+
+        Errors: ValueError for a token outside the vocabulary or masked; nothing is changed then. FeedbackError, or what the partner
+        raises: then the step is half done, and every row has to be started again.
+        """
+        assert self.is_ready
         prefixes = self.prefixes
         writing = prefixes.writing
         at = prefixes.length[writing] - prefixes.prompt_length[writing]
-        ended = prefixes.append(actions)
+        chosen = prefixes.chosen(actions)
+        self.is_ready = False
+        ended = prefixes.append(chosen)
         rewards = np.zeros(self.num_rows)
         terminated = np.zeros(self.num_rows, dtype=np.bool_)
         truncated = np.zeros(self.num_rows, dtype=np.bool_)
@@ -93,6 +109,7 @@ class Writing:
             late = writing[(prefixes.num_actions[writing] >= self.max_episode_steps) & ~terminated[writing] & ~truncated[writing]]
             truncated[late] = True
             self._cut_off(late)
+        self.is_ready = True
         return rewards, terminated, truncated, info
 
     def score_finished(self) -> list[tuple[int, Judgement]]:

@@ -241,7 +241,7 @@ BROKEN: list[tuple[str, Any, str]] = [
         AsciiOnly(),
         "feedback AsciiOnly cannot judge a response in other scripts: feedback AsciiOnly raised UnicodeEncodeError: ",
     ),
-    ("empty_response", OneForAll(), "feedback OneForAll raised TypeError: 'float' object is not iterable"),
+    ("empty_response", OneForAll(), "feedback OneForAll must return a list with one answer per episode"),
     ("answers", OneTooFew(), "feedback OneTooFew must return one answer per episode: asked about episodes 0 to 11 (12), it returned 11"),
     (
         "answers",

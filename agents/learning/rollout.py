@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from agents.policy.logprobs import ActionMasks
 from text_env.episode import Ending, Episode
@@ -120,3 +121,25 @@ class Rollout:
         cut: dict[str, Any] = {name: None if getattr(self, name) is None else getattr(self, name)[:, :columns] for name in by_token}
         masks = None if self.masks is None else ActionMasks(self.masks.table, self.masks.index[:, :columns])
         return replace(self, tokens=self.tokens[:, :width], masks=masks, **cut)
+
+    def without_texts(self) -> Rollout:
+        """Return the same episodes as arrays alone, to be kept for long."""
+        return replace(self, episodes=(None,) * len(self), endings=(None,) * len(self))
+
+    def state(self) -> dict[str, Any]:
+        """Return the arrays as tensors, and the version; texts and endings are left out."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        masks = None if self.masks is None else [torch.as_tensor(self.masks.table), torch.as_tensor(self.masks.index)]
+        return {name: torch.as_tensor(value) for name, value in arrays.items() if isinstance(value, np.ndarray)} | {
+            "version": self.version,
+            "masks": masks,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Rollout:
+        """Make a rollout from `state`."""
+        arrays = {name: value.numpy() for name, value in state.items() if isinstance(value, torch.Tensor)}
+        count = len(arrays["tokens"])
+        masks = None if state["masks"] is None else ActionMasks(state["masks"][0].numpy(), state["masks"][1].numpy())
+        nothing = (None,) * count
+        return cls(**{"values": None, **arrays}, version=state["version"], masks=masks, endings=nothing, episodes=nothing)

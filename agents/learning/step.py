@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from agents.learning.rollout import Rollout
 from agents.policy.evaluation import Evaluation
 from agents.policy.protocol import Policy
 
-FloatArray = npt.NDArray[np.floating]
+FloatArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +54,22 @@ class Batch:
         )
         rewards = kl_rewards(rollout.rewards, rollout.logprobs, reference, rollout.is_action, penalty)
         return cls(rollout, reference, rewards, num_episodes=len(rollout), num_tokens=int(rollout.is_action.sum()))
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as tensors and numbers; texts are left out."""
+        return {
+            "rollout": self.rollout.state(),
+            "reference_logprobs": torch.as_tensor(self.reference_logprobs),
+            "rewards": torch.as_tensor(self.rewards),
+            "num_episodes": self.num_episodes,
+            "num_tokens": self.num_tokens,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Batch:
+        """Make a batch from `state`."""
+        arrays = {name: state[name].numpy() for name in ("reference_logprobs", "rewards")}
+        return cls(Rollout.from_state(state["rollout"]), **arrays, num_episodes=state["num_episodes"], num_tokens=state["num_tokens"])
 
     @property
     def counts(self) -> Tensor:

@@ -87,6 +87,8 @@ class CausalPolicy:
         self.value_head = ValueHead(self.config.hidden_size, seed).to(self.device) if value_head else None
         self.value_trains_trunk = value_trains_trunk
         self._reference = _frozen(self.model, reference, self.compute_dtype)
+        named = self.name if reference == "initial" else reference
+        self.reference_name = named if named is None or isinstance(named, str) else type(named).__name__
         self._weights = object()  # a new one whenever the weights change
         self._starts = 0
         self._longest = getattr(self.config, "max_position_embeddings", None)

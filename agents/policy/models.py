@@ -34,7 +34,7 @@ def load_model(name: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel
     """
     source = model_source(name)
     try:
-        with _no_progress_bar():
+        with no_progress_bar():
             model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(_unknown(name, source)) from error
@@ -53,7 +53,8 @@ def _unknown(name: str, source: str) -> str:
 
 
 @contextmanager
-def _no_progress_bar() -> Iterator[None]:
+def no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing progress bars."""
     was_enabled = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:

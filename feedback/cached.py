@@ -28,9 +28,8 @@ class Cached(Source):
         if size < 1:
             raise ValueError(f"size must be at least 1 episode, got {size}")
         self.source = as_feedback(source)
-        self._judge = Judge(self.source)
-        if self._judge.is_comparative:
-            raise ValueError(f"{self._judge.name} compares the members of a batch, so its scores cannot be cached")
+        if Judge(self.source).is_comparative:
+            raise ValueError(f"{Judge(self.source).name} compares the members of a batch, so its scores cannot be cached")
         self.size = size
         self.low, self.high, self.unit = self.source.low, self.source.high, self.source.unit
         self._hits = self._misses = 0
@@ -60,7 +59,7 @@ class Cached(Source):
         with self._lock:
             known = {key: self._held[key] for key in keys if key in self._held}
         unknown = {key: episode for key, episode in zip(keys, episodes, strict=True) if key not in known}
-        known.update(zip(unknown, self._judge.ask(list(unknown.values())), strict=True))
+        known.update(zip(unknown, Judge(self.source).ask(list(unknown.values())), strict=True))
         with self._lock:
             self._hits += len(keys) - len(unknown)
             self._misses += len(unknown)

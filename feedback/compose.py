@@ -47,9 +47,8 @@ class WeightedSum(Source):
         bounds = [sorted((_times(weight, source.low), _times(weight, source.high))) for weight, source in self.parts]
         self.low = self.constant + sum(low for low, _ in bounds)
         self.high = self.constant + sum(high for _, high in bounds)
-        self._judges = [Judge(source) for _, source in self.parts]
-        self.is_comparative = any(judge.is_comparative for judge in self._judges)
-        self._names = _distinct_names([judge.name for judge in self._judges])
+        self.is_comparative = any(Judge(source).is_comparative for _, source in self.parts)
+        self._names = _distinct_names([Judge(source).name for _, source in self.parts])
 
     @classmethod
     def example(cls) -> WeightedSum:
@@ -61,7 +60,7 @@ class WeightedSum(Source):
 
     def __call__(self, episodes: Sequence[Episode]) -> list[Judgement]:
         """Return the weighted sum for each episode."""
-        judged = [judge.ask(episodes) for judge in self._judges]
+        judged = [Judge(source).ask(episodes) for _, source in self.parts]
         return [self._sum(episode, of_episode) for episode, of_episode in zip(episodes, zip(*judged, strict=True), strict=True)]
 
     def __repr__(self) -> str:
@@ -114,8 +113,7 @@ class Clipped(Source):
         self.low = min(max(self.source.low, low), high)
         self.high = min(max(self.source.high, low), high)
         self.unit = self.source.unit
-        self._judge = Judge(self.source)
-        self.is_comparative = self._judge.is_comparative
+        self.is_comparative = Judge(self.source).is_comparative
 
     @classmethod
     def example(cls) -> Clipped:
@@ -126,13 +124,13 @@ class Clipped(Source):
 
     def __call__(self, episodes: Sequence[Episode]) -> list[Judgement]:
         """Return each episode's clipped judgement."""
-        return [self._clip(judgement) for judgement in self._judge.ask(episodes)]
+        return [self._clip(judgement) for judgement in Judge(self.source).ask(episodes)]
 
     def _clip(self, judgement: Judgement) -> Judgement:
         if judgement.score is None:
             return judgement
         score = min(max(judgement.score, self.limits[0]), self.limits[1])
-        parts = judgement.parts or {self._judge.name: judgement.score}
+        parts = judgement.parts or {Judge(self.source).name: judgement.score}
         return replace(judgement, score=score, token_scores=judgement.token_scores if score == judgement.score else None, parts=parts)
 
 
@@ -150,8 +148,7 @@ class Otherwise(Source):
         self.low = min(self.source.low, self.score)
         self.high = max(self.source.high, self.score)
         self.unit = self.source.unit
-        self._judge = Judge(self.source)
-        self.is_comparative = self._judge.is_comparative
+        self.is_comparative = Judge(self.source).is_comparative
 
     @classmethod
     def example(cls) -> Otherwise:
@@ -162,7 +159,7 @@ class Otherwise(Source):
 
     def __call__(self, episodes: Sequence[Episode]) -> list[Judgement]:
         """Return the source's judgements, with the given score for its abstentions."""
-        return [replace(said, score=self.score) if said.score is None else said for said in self._judge.ask(episodes)]
+        return [replace(said, score=self.score) if said.score is None else said for said in Judge(self.source).ask(episodes)]
 
 
 def add(*terms: tuple[Any, Any]) -> WeightedSum:

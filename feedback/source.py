@@ -31,7 +31,6 @@ class Source:
     high: float
     unit: str
     is_comparative: bool = False
-    __array_ufunc__ = None  # so that np.float64(0.7) * source asks the source and does not build an array
 
     @classmethod
     def example(cls) -> Self:

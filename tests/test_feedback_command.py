@@ -99,6 +99,8 @@ def test_try_shows_critiques_and_token_scores(capsys: pytest.CaptureFixture[str]
     shown = capsys.readouterr().out
     assert "first only" in shown
     assert "token scores: a +1.000 b +0.000 <end> +0.000" in shown
+    assert main(["try", "my_rules:PerToken", "--text", "ab", "--tokenizer", "bytes", "--ending", "length"]) == 0
+    assert "<end>" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

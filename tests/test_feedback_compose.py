@@ -204,8 +204,13 @@ def test_an_abstaining_sum_still_shows_the_parts_that_spoke() -> None:
 def test_otherwise_says_what_silence_is_worth() -> None:
     source = number(None).otherwise(30)
     assert (scores(source), source.low, source.high) == ([30.0], -10.0, 30.0)
+    assert (number(None).otherwise(-30).low, number(None).otherwise(-30).high) == (-30.0, 20.0)
     assert scores(ExactMatch().otherwise(0) + number(1)) == [1.0]
-    assert scores(number(3).otherwise(30)) == [3.0]
+
+
+def test_a_score_of_zero_is_not_silence() -> None:
+    assert scores(number(0.0).otherwise(30)) == [0.0]
+    assert scores(number(0.0) + number(1)) == [1.0]
 
 
 def test_clipping_and_caching_keep_an_abstention() -> None:
@@ -253,6 +258,7 @@ def test_clipping_holds_scores_and_scale_between_the_limits() -> None:
     source = Told(lambda episode: float(episode.index)).clip(2, 5)
     assert scores(source, EPISODES[:8]) == [2, 2, 2, 3, 4, 5, 5, 5]
     assert (source.low, source.high, source.unit) == (2, 5, "points")
+    assert ((number(1).clip(-99, 99)).low, (number(1).clip(-99, 99)).high) == (-10, 20)
     assert ((number(1).clip(low=0)).low, (number(1).clip(low=0)).high) == (0, 20)
     assert ((number(1).clip(30, 40)).low, (number(1).clip(30, 40)).high) == (30, 30)
 
@@ -283,12 +289,12 @@ def test_the_number_of_an_episode_does_not_make_it_another() -> None:
     assert (cached.misses, cached.hits) == (1, 4)
 
 
-@pytest.mark.parametrize("change", ["text", "references", "id", "response", "ids", "is_action", "ending"])
+@pytest.mark.parametrize("change", ["text", "prompt_ids", "references", "id", "response", "ids", "is_action", "ending"])
 def test_episodes_that_differ_in_anything_a_source_may_read_are_not_mixed_up(change: str) -> None:
     def variant(which: str) -> Episode:
         prompt = Prompt(
             "q" if which == "text" else "p",
-            np.zeros(1, dtype=np.int64),
+            np.array([which == "prompt_ids"], dtype=np.int64),
             ("a",) if which == "references" else (),
             "1" if which == "id" else "",
         )
@@ -366,6 +372,13 @@ def test_threads_may_share_a_cache() -> None:
         thread.join()
     assert not wrong
     assert cached.hits + cached.misses == 6 * 300 * 3
+
+
+def test_a_deep_copy_of_a_composition_asks_its_own_copies() -> None:
+    part = number(1)
+    for source in (part + 1, part.clip(0, 1), part.otherwise(0), part.cached()):
+        copy.deepcopy(source)(EPISODES)
+    assert part.batches == []
 
 
 def test_compositions_of_compositions_judge_alike_when_pickled() -> None:

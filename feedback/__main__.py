@@ -19,6 +19,7 @@ from feedback.check import CHECKS, check_feedback
 from feedback.source import as_feedback
 from text_env.episode import Ending, Episode, Feedback, Judgement, Prompt
 from text_env.names import resolve
+from text_env.rendering import harmless
 from text_env.scoring import FeedbackError, Judge
 from text_env.tokens import Tokens, load_tokens
 
@@ -142,7 +143,7 @@ def _scores(episodes: Sequence[Episode], judgements: Sequence[Judgement]) -> Tab
     for episode, judgement in zip(episodes, judgements, strict=True):
         score = Text("abstained", "yellow") if judgement.score is None else Text(f"{judgement.score:.4f}", "bold")
         parts = [Text(f"{judgement.parts[name] + 0.0:+.4f}" if name in judgement.parts else "") for name in names]
-        table.add_row(Text(episode.response), score, *parts, *[Text(judgement.critique)] * has_critique)
+        table.add_row(Text(harmless(episode.response)), score, *parts, *[Text(harmless(judgement.critique))] * has_critique)
     return table
 
 
@@ -151,7 +152,7 @@ def _token_scores(episode: Episode, judgement: Judgement, tokens: Tokens) -> Tex
     assert judgement.token_scores is not None
     line = Text("token scores: ")
     for piece, score in zip(tokens.decode_rows(episode.ids[:, None].tolist()), judgement.token_scores, strict=True):
-        line.append(piece or "<end>").append(f" {score:+.3f} ", "green" if score > 0 else "red" if score < 0 else "dim")
+        line.append(harmless(piece) or "<end>").append(f" {score:+.3f} ", "green" if score > 0 else "red" if score < 0 else "dim")
     return line
 
 

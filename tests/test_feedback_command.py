@@ -62,6 +62,11 @@ def test_try_shows_the_score_and_its_scale(capsys: pytest.CaptureFixture[str]) -
     assert "[red]bad[/red]" in shown, "a response is shown as it is, not read as markup"
 
 
+def test_try_shows_an_escape_sequence_instead_of_obeying_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["try", "feedback.sentiment:Sentiment", "--text", "good \x1b[2J"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
 def test_try_shows_the_parts_of_a_composed_source(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["try", "my_rules:mixed", "--text", " cat cat"]) == 0
     shown = capsys.readouterr().out

@@ -1,6 +1,7 @@
 """Clean short texts that a small language model wrote: repair what can be repaired, say why the rest is dropped.
 
-Every step is a function of one text: a repair returns the text, a rejection returns True. `clean_text` applies them in order and names the first reason that fails.
+Every step is a function of one text: a repair returns the text, a rejection returns True. `clean_text` applies them in order
+and names the first reason that fails.
 Left out: judging sense. A text that is grammatical nonsense stays, because no rule here can tell.
 """
 
@@ -11,15 +12,16 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 REPLACEMENTS = str.maketrans(
     {
-        "‘": "'",
-        "’": "'",
+        "\u2018": "'",
+        "\u2019": "'",
         "“": '"',
         "”": '"',
-        "–": "-",
-        "—": " - ",
+        "\u2013": "-",
+        "\u2014": " - ",
         "…": "...",
         "\u00a0": " ",
         "\u200b": None,
@@ -38,15 +40,31 @@ STAGE_DIRECTION = re.compile(r"\s*\([^()\n]{1,60}\)\s*")
 TURN = re.compile(r"^([A-Z][a-z]{1,11}):\s*(.*)$")
 # what leaks from the instructions that the texts were asked for with, and from the writer's habit of talking about its own text
 LEAK = re.compile(
-    r"\breview(?:s|er|ers|ed|ing)?\b|\bsentences?\b|\bparagraphs?\b|\bprompts?\b|\binstruct(?:ions?|ed)\b|\b(?:AI|SmolLM|chatbot)\b|language model|markdown|punctuation"
-    r"|\bvery (?:positive|negative)\b|\b(?:positive|negative|neutral|factual|disappointed|delighted) (?:tone|mood|language|words?|text|style|note|manner|way)\b|plain and factual|\bthe mood\b"
-    r"|\bbold\b (?:text|format\w*|mark\w*)|\bword count\b|\bconcise\b|\bgrammar|\bthe (?:above|following|given|previous) \w+|(?:does|do|did)(?: not|n't) mention|\b(?:any|no) (?:names|lists?|titles?|dialogue)\b"
-    r"|\bnames? of\b.*\bnot\b|\bwrite (?:a|an|the|about|your)\b|\bplease (?:provide|note|write|let me)\b|\bhere(?:'s| is) (?:a|an|the|my|your) (?:short|brief|simple|possible|revised|rewritten|version|dialogue|story|example)\b"
-    r"|\bas an? (?:assistant|helpful)|\bI(?:'ll| will| can) (?:write|provide|rewrite|create a|generate)\b|\b(?:rewrite|rephrase|rewritten|transliterate|translate)\b|\bshort (?:story|dialogue|text)\b|\bthe (?:text|dialogue|tone)\b|\b(?:two|three) people\b|not a story|hugging ?face",
+    "|".join(
+        (
+            r"\breview(?:s|er|ers|ed|ing)?\b|\bsentences?\b|\bparagraphs?\b|\bprompts?\b|\binstruct(?:ions?|ed)\b",
+            r"\b(?:AI|SmolLM|chatbot)\b|language model|hugging ?face|\bas an? (?:assistant|helpful)",
+            r"\bI(?:'ll| will| can) (?:write|provide|rewrite|create a|generate)\b|\btranslate\b",
+            r"\b(?:rewrite|rephrase|rewritten|transliterate|word count)\b|markdown|punctuation|\bconcise\b|\bgrammar",
+            r"\bbold\b (?:text|format\w*|mark\w*)",
+            r"\bvery (?:positive|negative)\b|plain and factual|\bthe mood\b|\bthe (?:text|dialogue|tone)\b",
+            r"\b(?:positive|negative|neutral|factual|disappointed|delighted) (?:tone|mood|language|words?|text|style|note|manner|way)\b",
+            r"\bthe (?:above|following|given|previous) \w+|(?:does|do|did)(?: not|n't) mention|\b(?:two|three) people\b",
+            r"\b(?:any|no) (?:names|lists?|titles?|dialogue)\b|\bnames? of\b.*\bnot\b|\bshort (?:story|dialogue|text)\b|not a story",
+            r"\bwrite (?:a|an|the|about|your)\b|\bplease (?:provide|note|write|let me)\b",
+            r"\bhere(?:'s| is) (?:a|an|the|my|your) (?:short|brief|simple|possible|revised|rewritten|version|dialogue|story|example)\b",
+        )
+    ),
     re.IGNORECASE,
 )
 DEBRIS = re.compile(
-    r"[\[\]{}<>|\\_~^=@#*`•]|https?:|www\.|\.com\b|[a-z][A-Z]{2,}|[a-z]{2}[A-Z][a-z]|[.!?,;:]{4,}|[!?,;]{2,}|\w\(|\w{21,}|\b[A-Z]{5,}\b|(?<=\w)[!?;](?=\w)|\s[,.;!?](?:\s|$)"
+    "|".join(
+        (
+            r"[\[\]{}<>|\\_~^=@#*`•]|https?:|www\.|\.com\b",  # markup, addresses
+            r"[a-z][A-Z]{2,}|[a-z]{2}[A-Z][a-z]|\w{21,}|\b[A-Z]{5,}\b",  # run-together or shouted words
+            r"[.!?,;:]{4,}|[!?,;]{2,}|\w\(|(?<=\w)[!?;](?=\w)|\s[,.;!?](?:\s|$)",  # misplaced marks
+        )
+    )
 )
 CONTENT_WORD = re.compile(r"[a-z']+")
 MIN_WORDS = {"review": 6, "story": 7, "dialogue": 8, "fact": 5}
@@ -120,7 +138,7 @@ def is_balanced(text: str) -> bool:
 def is_repetitive(text: str) -> bool:
     """Tell whether words stutter: a word twice in a row, a sentence or a four-word run twice, or one content word in too large a share."""
     words = CONTENT_WORD.findall(text.lower())
-    if any(a == b and len(a) > 1 and a not in {"had", "that"} for a, b in zip(words, words[1:], strict=False)):
+    if any(a == b and len(a) > 1 and a not in {"had", "that"} for a, b in pairwise(words)):
         return True
     if re.search(r"\b(\w{4,})\b(?:,| and|, and| or) (?:an? |the |very |so )?\1\b", text.lower()):
         return True
@@ -132,7 +150,10 @@ def is_repetitive(text: str) -> bool:
 
 
 def clean_dialogue(text: str) -> list[str]:
-    """Return the turns of a dialogue, one line each, whole sentences without stage directions; a turn of another form, or of the speaker before, ends it."""
+    """Return the turns of a dialogue, one line each, whole sentences without stage directions.
+
+    A turn of another form, or of the speaker before, ends it.
+    """
     turns: list[str] = []
     speaker = ""
     for line in re.sub(r"\n\s*\n", "\n", text.strip()).split("\n"):
@@ -151,38 +172,43 @@ def clean_dialogue(text: str) -> list[str]:
     return turns
 
 
+def repair_dialogue(text: str) -> Verdict:
+    """Return the dialogue's turns if two speakers have one each."""
+    turns = clean_dialogue(text)
+    if len({turn.split(":")[0] for turn in turns}) < 2:
+        return Verdict(None, "no dialogue of two speakers")
+    return Verdict("\n".join(turns), "repaired")
+
+
+def repair_prose(text: str) -> Verdict:
+    """Return the whole sentences of the first paragraph, up to the first leak, with balanced quotes."""
+    whole = sentences(first_paragraph(text))
+    if not whole:
+        return Verdict(None, "no full sentence")
+    kept = cut_at_leak(whole)
+    if not kept:
+        return Verdict(None, "leaked instruction")
+    kept = close_quotes(kept)
+    return Verdict(" ".join(kept), "repaired") if kept else Verdict(None, "unbalanced quotes")
+
+
 def clean_text(text: str, kind: str) -> Verdict:
     """Clean one text of a kind (review, story, dialogue, fact); `reason` is "kept", "repaired", or why it was dropped."""
-    source = text
-    text = raise_sentence_starts(strip_marks(to_ascii(text)))
-    if not text.isascii():
+    plain = raise_sentence_starts(strip_marks(to_ascii(text)))
+    if not plain.isascii():
         return Verdict(None, "not ascii")
-    if kind == "dialogue":
-        turns = clean_dialogue(text)
-        if len(turns) < 2 or len({turn.split(":")[0] for turn in turns}) < 2:
-            return Verdict(None, "no dialogue of two speakers")
-        text = "\n".join(turns)
-    else:
-        line = first_paragraph(text)
-        whole = sentences(line)
-        if not whole:
-            return Verdict(None, "no full sentence")
-        kept = cut_at_leak(whole)
-        if not kept:
-            return Verdict(None, "leaked instruction")
-        kept = close_quotes(kept)
-        if not kept:
-            return Verdict(None, "unbalanced quotes")
-        text = " ".join(kept)
-    if DEBRIS.search(text):
+    verdict = repair_dialogue(plain) if kind == "dialogue" else repair_prose(plain)
+    if verdict.text is None:
+        return verdict
+    if DEBRIS.search(verdict.text):
         return Verdict(None, "stray marks")
-    if not text[0].isupper() and text[0] != '"':
+    if not verdict.text[0].isupper() and verdict.text[0] != '"':
         return Verdict(None, "no capital at the start")
-    if len(text.split()) < MIN_WORDS[kind]:
+    if len(verdict.text.split()) < MIN_WORDS[kind]:
         return Verdict(None, "too short")
-    if is_repetitive(text):
+    if is_repetitive(verdict.text):
         return Verdict(None, "repetitive")
-    return Verdict(text, "kept" if text == source else "repaired")
+    return Verdict(verdict.text, "kept") if verdict.text == text else verdict
 
 
 def rare_words(texts: Iterable[str], count: int = 1) -> set[str]:

@@ -31,16 +31,15 @@ def read_corpus(path: Path) -> list[Text]:
     Raises:
         ValueError: a line lacks a field; the message names the file and the line.
     """
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+    data = path.read_bytes()
+    lines = (gzip.decompress(data) if path.suffix == ".gz" else data).decode("utf-8").splitlines()
     texts = []
-    with opened as lines:
-        for number, line in enumerate(lines, start=1):
-            try:
-                texts.append(Text(**json.loads(line)))
-            except (TypeError, json.JSONDecodeError) as error:
-                raise ValueError(
-                    f"{path}, line {number}: expected an object with kind, mood, finished and text, got {line[:60]!r}"
-                ) from error
+    for number, line in enumerate(lines, start=1):
+        try:
+            texts.append(Text(**json.loads(line)))
+        except (TypeError, json.JSONDecodeError) as error:
+            expected = "an object with kind, mood, finished and text"
+            raise ValueError(f"{path}, line {number}: expected {expected}, got {line[:60]!r}") from error
     return texts
 
 
@@ -84,7 +83,10 @@ def clean_corpus(texts: Iterable[Text]) -> tuple[list[Text], dict[str, Counter[s
 
 
 def is_held_out(text: str) -> bool:
-    """Tell whether a clean text belongs to the held-out part: the first eight bytes of its SHA-256, as a share of 2**64, lie below HELD_OUT_SHARE."""
+    """Tell whether a clean text belongs to the held-out part.
+
+    It does if the first eight bytes of its SHA-256, as a share of 2**64, lie below HELD_OUT_SHARE.
+    """
     digest = hashlib.sha256(text.encode()).digest()
     return int.from_bytes(digest[:8], "big") < HELD_OUT_SHARE * 2**64
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GenerationConfig, LlamaConfig
+from transformers import LlamaConfig
 
 VOCAB_SIZE = 2048
 END_TOKEN = "<|endoftext|>"  # id 0: start, end and pad
@@ -24,8 +24,9 @@ def train_tokenizer(texts: Sequence[str], vocab_size: int = VOCAB_SIZE) -> Token
     )
     tokenizer.train_from_iterator(texts, trainer)
     if tokenizer.get_vocab_size() != vocab_size or tokenizer.token_to_id(END_TOKEN) != 0:
+        found = tokenizer.get_vocab_size()
         raise ValueError(
-            f"expected {vocab_size} tokens, got {tokenizer.get_vocab_size()}: the corpus has too few distinct words; lower the vocabulary size or give a larger corpus"
+            f"expected {vocab_size} tokens, got {found}: the corpus has too few distinct words; give a larger one or a smaller size"
         )
     return tokenizer
 
@@ -63,4 +64,5 @@ def write_assets(folder: Path, tokenizer: Tokenizer) -> None:
     }
     (folder / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
     model_config().save_pretrained(folder)
-    GenerationConfig(bos_token_id=0, eos_token_id=0, pad_token_id=0).save_pretrained(folder)
+    generation = {"bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
+    (folder / "generation_config.json").write_text(json.dumps(generation, indent=2) + "\n", encoding="utf-8")

@@ -211,8 +211,10 @@ def load_tokens(source: Any = "tinylm", *, vocab_size: int | None = None, eos_id
     if source == "tinylm":
         return _from_folder(TINYLM_FOLDER, "tinylm", vocab_size, eos_ids)
     if source == "smollm2":
-        from text_env.smollm2 import smollm2_folder
+        from text_env.smollm2 import HUB_ID, find_smollm2_file, smollm2_folder
 
+        if find_smollm2_file() is None:
+            return _from_hub(HUB_ID, vocab_size, eos_ids)
         return _from_folder(smollm2_folder(), "smollm2", vocab_size, eos_ids)
     if (Path(source) / "tokenizer.json").is_file():
         return _from_folder(Path(source), source, vocab_size, eos_ids)

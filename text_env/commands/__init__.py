@@ -1,0 +1,1 @@
+"""Implement the commands of `python -m text_env`."""

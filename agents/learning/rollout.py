@@ -138,7 +138,7 @@ class Rollout:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Rollout:
         """Make a rollout from `state`."""
-        arrays = {name: value.numpy() for name, value in state.items() if isinstance(value, torch.Tensor)}
+        arrays: dict[str, Any] = {name: value.numpy() for name, value in state.items() if isinstance(value, torch.Tensor)}
         count = len(arrays["tokens"])
         masks = None if state["masks"] is None else ActionMasks(state["masks"][0].numpy(), state["masks"][1].numpy())
         nothing = (None,) * count

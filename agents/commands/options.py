@@ -1,0 +1,80 @@
+"""Hold the options that commands share, and make environments and policies from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import tyro
+
+import text_env  # noqa: F401  (registers the environments)
+from agents.policy.causal import CausalPolicy
+
+VectorEnv = gym.vector.VectorEnv[Any, Any, Any]
+
+
+@dataclass(frozen=True)
+class EnvOptions:
+    """Say which environment to write in."""
+
+    id: str = "TextGen/Reviews-v0"  # of a registered environment
+    model: str = "smollm2"  # "tinylm", "smollm2", a folder, a checkpoint or a hub id: gives policy and tokenizer
+    feedback: str | None = None  # import path of a source, such as feedback.sentiment:Sentiment; None = the environment's own
+    prompts: str | None = None  # a .txt or .jsonl file, or a folder; None = the environment's own
+    held_out_fraction: float | None = None  # share of the prompts kept for evaluation; None = the environment's own split
+    max_new_tokens: int = 32  # tokens a response may have
+    stop: tuple[str, ...] = ()  # texts that end a response
+    chat_template: bool = False  # show prompts to the model as chat messages
+    num_envs: int = 64  # rows that are written side by side
+    group_size: int = 1  # responses in a row that share a prompt
+
+    def make(self, split: str) -> VectorEnv:
+        """Make the environment for one split of the prompts."""
+        optional: dict[str, Any] = {"feedback": self.feedback, "prompts": self.prompts, "held_out_fraction": self.held_out_fraction}
+        return gym.make_vec(
+            self.id,
+            num_envs=self.num_envs,
+            autoreset_mode=gym.vector.AutoresetMode.DISABLED,
+            tokenizer=self.model,
+            split=split,
+            max_new_tokens=self.max_new_tokens,
+            stop=self.stop,
+            chat_template=self.chat_template,
+            group_size=self.group_size,
+            **{name: value for name, value in optional.items() if value is not None},
+        )
+
+
+@dataclass(frozen=True)
+class PolicyOptions:
+    """Say how the model computes."""
+
+    device: str = "auto"  # "auto", "cpu", "cuda" or "mps"
+    compute_dtype: str = "auto"  # "auto", "float32" or "bfloat16": of writing and of the learner's matrix products
+    temperature: float = 1.0  # divides the logits; 0 = always the likeliest token
+
+    def make(self, model: str, value_head: bool = False, reference: str | None = "initial", seed: int = 0) -> CausalPolicy:
+        """Make the policy."""
+        return CausalPolicy(
+            model,
+            device=self.device,
+            compute_dtype=self.compute_dtype,
+            temperature=self.temperature,
+            value_head=value_head,
+            reference=reference,
+            seed=seed,
+        )
+
+
+def parse(kind: type[Any], arguments: Sequence[str], program: str, default: Any = None) -> Any:
+    """Read a dataclass of options from the command line; wrong ones end the program with status 2 and a message."""
+    given = {} if default is None else {"default": default}
+    return tyro.cli(
+        kind,
+        args=list(arguments),
+        prog=f"python -m agents {program}",
+        config=(tyro.conf.OmitArgPrefixes,),
+        **given,
+    )

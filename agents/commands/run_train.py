@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, make_dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
@@ -20,10 +20,14 @@ from text_env.names import resolve
 OWN_PACKAGES = ("agents.", "feedback.", "text_env.")  # names in these may be read from a run's files
 
 
+Config = TypeVar("Config")
+
+
 @dataclass(frozen=True)
-class TrainOptions:
+class TrainOptions(Generic[Config]):
     """Train an agent to write what a feedback source scores highly."""
 
+    config: Config
     agent: str = "agents.reinforce:Reinforce"  # import path of the agent's class; its settings are those of the class NAMEConfig beside it
     num_updates: int = 50  # in all
     episodes_per_update: int = 64  # responses per update; a multiple of the group size
@@ -83,14 +87,12 @@ def read_options(arguments: Sequence[str]) -> Any:
     stored = _stored(Path(resumed), arguments) if resumed is not None else {}
     agent = _value_of("--agent", arguments) or stored.get("agent", TrainOptions.agent)
     config = resolve(f"{agent}Config")
-    kind = make_dataclass("Train", [("config", type(config), field(default=config))], bases=(TrainOptions,), frozen=True)
-    kind.__doc__ = TrainOptions.__doc__
-    default = kind(config=config)
+    default = TrainOptions(config)
     if stored:
         parts = {name: replace(getattr(default, name), **_tuples(stored.pop(name))) for name in ("env", "policy", "stop_when", "config")}
         stored |= {"folder": None, "resume": Path(str(resumed))}
         default = replace(default, **stored, **parts)
-    return parse(kind, arguments, "train", default)
+    return parse(TrainOptions[type(config)], arguments, "train", default)  # type: ignore[arg-type]
 
 
 def _stored(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ def read_options(arguments: Sequence[str]) -> Any:
         parts = {name: replace(getattr(default, name), **_tuples(stored.pop(name))) for name in ("env", "policy", "stop_when", "config")}
         stored |= {"folder": None, "resume": Path(str(resumed))}
         default = replace(default, **stored, **parts)
-    return parse(TrainOptions[type(config)], arguments, "train", default)  # type: ignore[arg-type]
+    return parse(TrainOptions[type(config)], arguments, "train", default)  # type: ignore[arg-type, misc]
 
 
 def _stored(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:

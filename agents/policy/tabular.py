@@ -181,7 +181,9 @@ class TabularPolicy:
         width = is_action.shape[1]
         places = np.minimum(prompt_lengths[:, None] + np.arange(width), tokens.shape[1] - 1)
         actions = np.where(is_action, np.take_along_axis(tokens, places, axis=1), 0)
-        return torch.as_tensor(self._states(tokens, prompt_lengths)[:, :width]), torch.as_tensor(actions), torch.as_tensor(is_action)
+        states = self._states(tokens, prompt_lengths)
+        states = np.pad(states, ((0, 0), (0, max(0, width - states.shape[1]))), mode="edge")[:, :width]  # padding has any state
+        return torch.as_tensor(states), torch.as_tensor(actions), torch.as_tensor(is_action)
 
     def _row_values(self, rows: IntArray, states: IntArray, num_rows: int) -> npt.NDArray[np.float32] | None:
         if self.values is None:

@@ -126,3 +126,16 @@ def write(env, text, *, seed=0, end=False):
 
 def response_of(env):
     return env.unwrapped.episodes[0]
+
+
+def same(one, other):
+    """Compare what environments return, arrays of objects included."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, np.ndarray):
+        return (
+            one.dtype == other.dtype and one.shape == other.shape and all(map(same, one.tolist(), other.tolist()))
+            if one.dtype == object
+            else (one.dtype == other.dtype and np.array_equal(one, other))
+        )
+    return type(one) is type(other) and one == other

@@ -27,7 +27,7 @@ def random(*shape, seed=0):
 def test_an_episode_mean_weighs_each_token_alike_however_long_its_episode():
     terms = random(2, 4).requires_grad_()
     episode_mean(terms, COUNTS, 2).backward()
-    torch.testing.assert_close(terms.grad, COUNTS / 2)
+    torch.testing.assert_close(terms.grad, COUNTS.double() / 2)
 
 
 def test_a_token_mean_divides_by_the_tokens_that_count():

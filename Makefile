@@ -4,7 +4,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
-CODE := text_env agents feedback benchmarks tests examples
+CODE := text_env agents feedback benchmarks tests examples scripts
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-all check format clean

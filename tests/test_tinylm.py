@@ -323,6 +323,8 @@ def test_a_written_text_has_its_requests_kind_and_mood_and_begins_with_its_openi
     prompt = Prompt("<user>Write.<answer>The room", np.arange(3), id="0")
     episode = Episode(prompt, np.array([1, 0]), np.array([True, True]), " was dark.", Ending.EOS, 0)
     assert regeneration.to_text(episode, [request]) == corpus.Text("review", "angry", True, "The room was dark.")
+    cut = Episode(prompt, np.array([1, 2]), np.array([True, True]), " was", Ending.LENGTH, 1)
+    assert regeneration.to_text(cut, [request]) == corpus.Text("review", "angry", False, "The room was")
 
 
 def test_requests_follow_from_the_generator_and_cover_every_kind():

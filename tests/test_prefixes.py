@@ -274,6 +274,16 @@ def test_a_source_that_pays_at_each_step_sums_over_the_agents_and_the_partners_t
     assert len(judgement.token_scores) == len(response_of(env).ids) == 7
 
 
+def test_a_partners_tokens_earn_nothing_though_an_earlier_episode_was_paid_at_their_places():
+    env = make(partner=echo, feedback=Vowels(), max_new_tokens=20)
+    write(env, "aeiouaeiou", end=True)
+    env.reset()
+    for token in [*b"xy", END, *b"xy"]:
+        env.step(token)
+    assert env.step(END)[4]["score"] == 0.0
+    assert not env.unwrapped.judgements[0].token_scores.any()
+
+
 def test_a_minimum_length_holds_in_every_turn_of_a_dialogue():
     env = make(partner=echo, min_new_tokens=2, max_new_tokens=20)
     write(env, "hi", end=True)

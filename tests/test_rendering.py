@@ -121,6 +121,15 @@ def test_a_terminal_is_cleared_before_each_picture_once(monkeypatch, colour):
     assert BRIGHT in pictures[2]
 
 
+def test_a_terminal_whose_user_wants_no_colour_gets_none(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setenv("NO_COLOR", "1")
+    env = make(render_mode="human")
+    env.reset(seed=0)
+    assert terminal.getvalue() == f"{CLEAR}ab▌\n0 tokens, writing\n"
+
+
 def test_only_as_many_rows_as_fit_are_shown_and_the_rest_is_counted(monkeypatch):
     monkeypatch.setattr("sys.stdout", Terminal())
     monkeypatch.setenv("LINES", "11")

@@ -331,6 +331,17 @@ def test_a_row_cut_off_by_the_time_limit_is_not_judged_later():
     assert [index for index, _ in env.unwrapped.score_finished()] == [1]
 
 
+def test_a_late_judgement_is_not_shown_for_a_later_episode_of_its_row():
+    env = deferred(1, max_episode_steps=2)
+    env.reset(seed=0)
+    env.step(np.array([END]))
+    env.reset(options={"reset_mask": np.array([True])})
+    env.step(np.array([1]))
+    env.step(np.array([1]))
+    assert [index for index, _ in env.unwrapped.score_finished()] == [0]
+    assert (env.unwrapped.episodes[0].index, env.unwrapped.judgements[0]) == (1, None)
+
+
 def test_scoring_later_needs_an_environment_that_defers():
     env = make_vec(2)
     with pytest.raises(ValueError, match='make the environment with scoring="deferred"'):

@@ -216,6 +216,15 @@ def test_same_step_keeps_the_end_and_begins_the_row():
     assert info["episode_index"].tolist() == [2, 0]
 
 
+def test_the_final_observation_of_same_step_is_that_of_the_row_that_ended():
+    env = make_vec(3, prompts=PROMPTS, autoreset_mode=SAME_STEP)
+    start, _ = env.reset(seed=0)
+    info = env.step(np.array([97, END, 98]))[4]
+    assert info["_final_obs"].tolist() == [False, True, False]
+    length = int(start["attention_mask"][1].sum())
+    assert info["final_obs"][1]["input_ids"][: length + 1].tolist() == [*start["input_ids"][1, :length], END]
+
+
 def test_the_final_observation_of_same_step_is_not_changed_by_what_follows():
     env = make_vec(2, prompts=PROMPTS, autoreset_mode=SAME_STEP)
     env.reset(seed=0)

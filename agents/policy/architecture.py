@@ -31,7 +31,9 @@ def hidden_states(
 
 def num_logits(model: PreTrainedModel) -> int:
     """Return the number of tokens that the model gives logits to."""
-    return _head(model).weight.shape[0]
+    width = _head(model).out_features
+    assert isinstance(width, int)
+    return width
 
 
 def project(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
@@ -53,8 +55,9 @@ def use_slot_attention(model: PreTrainedModel) -> None:
         model.set_attn_implementation(SLOT_ATTENTION)
 
 
-def _head(model: PreTrainedModel) -> nn.Linear:
+def _head(model: PreTrainedModel) -> nn.Module:
     head = model.get_output_embeddings()  # type: ignore[no-untyped-call]
-    if not isinstance(head, nn.Linear):
+    if not hasattr(head, "out_features"):
         raise ValueError(f"{type(model).__name__} has no linear head over a vocabulary: give a causal language model")
+    assert isinstance(head, nn.Module)
     return head

@@ -17,13 +17,14 @@ from transformers import PreTrainedModel
 
 from agents.agent import BoolArray, Decision, Observation
 from agents.policy.actions import ActionBatch, Bools, Ints
-from agents.policy.architecture import hidden_states, num_logits, project, text_config, use_slot_attention
+from agents.policy.architecture import hidden_states, num_logits, project, text_config
 from agents.policy.attention import VisibleTokens
 from agents.policy.decoding import Memory, check_rows, last_hidden_states
 from agents.policy.evaluation import Evaluation
 from agents.policy.logprobs import ActionMasks, Project, Scores, score_tokens
 from agents.policy.models import load_model
-from agents.policy.precision import cast_copy, choose_compute_dtype, choose_device, choose_dtype, frozen_reference, refresh, shared_copy
+from agents.policy.precision import choose_compute_dtype, choose_device, choose_dtype, frozen_reference
+from agents.policy.sampler import Sampler
 from agents.policy.sampling import best_tokens, draw_tokens
 from agents.policy.served import check_served
 from agents.policy.slots import SlotCache, SlotTable
@@ -79,11 +80,9 @@ class CausalPolicy:
         self.config = text_config(self.model)
         self.width = num_logits(self.model)
         self.compute_dtype = choose_compute_dtype(compute_dtype, self.device, self.dtype, self.model.num_parameters())
-        sampler = shared_copy(self.model)
-        use_slot_attention(sampler)
-        check_served(self.model, sampler)
-        self._sampler = sampler if self.compute_dtype == self.dtype else cast_copy(sampler, self.compute_dtype)
-        self._visible = VisibleTokens(text_config(self._sampler))
+        check_served(self.model)
+        self._sampler = Sampler(self.model, self.compute_dtype)
+        self._visible = VisibleTokens(self.config, self.compute_dtype)
         self.value_head = ValueHead(self.config.hidden_size, seed).to(self.device) if value_head else None
         self.value_trains_trunk = value_trains_trunk
         self._reference = _frozen(self.model, reference, self.compute_dtype)
@@ -136,7 +135,7 @@ class CausalPolicy:
         values = None if self.value_head is None else np.zeros(len(ids), dtype=np.float32)
         if not active.any():
             return Decision(tokens, logprobs, values)
-        hidden = last_hidden_states(self._sampler, self._visible, memory, ids, lengths, fresh, active, self.device)
+        hidden = last_hidden_states(self._sampler.model, self._visible, memory, ids, lengths, fresh, active, self.device)
         rows = memory.table.rows
         mask = None if action_mask is None else torch.from_numpy(action_mask[rows]).to(self.device)
         chosen, their_logprobs = self._choose(hidden, mask, memory.generator)
@@ -159,7 +158,7 @@ class CausalPolicy:
             raise ValueError(f"the action mask of row {row} allows no token")
 
     def _choose(self, hidden: torch.Tensor, mask: torch.Tensor | None, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-        logits = self._project(self._sampler)(hidden)
+        logits = self._project(self._sampler.model)(hidden)
         if mask is not None:
             logits = logits.masked_fill(~mask, -torch.inf)
         if self.temperature == 0:
@@ -233,7 +232,7 @@ class CausalPolicy:
 
     def updated(self) -> None:
         """Tell the policy that its parameters changed: the sampler's copy is refreshed and older memories are refused."""
-        refresh(self._sampler, self.model)
+        self._sampler.refresh()
         self.version += 1
         self._weights = object()
 

@@ -87,7 +87,7 @@ def feed_tokens(model: PreTrainedModel, cache: SlotCache, visible: VisibleTokens
     """
     limit = ids.shape[1]
     positions = torch.as_tensor(feed.starts, device=ids.device)[:, None] + torch.arange(feed.width, device=ids.device)
-    cache.aim(feed, positions, limit)
-    mask = visible.mask(positions[:1] if feed.is_prefill else positions, feed.longest, model.dtype)
+    cache.aim(feed, positions)
+    mask = visible.mask(positions[:1] if feed.is_prefill else positions, cache.num_columns)
     positions = positions.clamp(max=limit - 1)  # padding may reach beyond what a row, or a table of positions, can hold
     return hidden_states(model, ids.gather(1, positions), positions, mask, cache)

@@ -1,4 +1,4 @@
-"""Choose device and precision, and copy a model into another precision."""
+"""Choose device and precision, and freeze a reference in it."""
 
 from __future__ import annotations
 
@@ -57,19 +57,6 @@ def has_bfloat16_instructions(device: torch.device) -> bool:
     return False
 
 
-def shared_copy(model: PreTrainedModel) -> PreTrainedModel:
-    """Return a copy with a configuration and modules of its own, whose parameters and buffers are the same tensors."""
-    tensors = [*model.parameters(), *model.buffers()]
-    duplicate: PreTrainedModel = copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
-    return duplicate
-
-
-def cast_copy(model: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """Return a frozen copy with its parameters in `dtype`; buffers, such as rotary frequencies, keep their precision."""
-    duplicate = _skeleton(model, {id(p): nn.Parameter(p.detach().to(dtype, copy=True), requires_grad=False) for p in model.parameters()})
-    return duplicate
-
-
 def frozen_reference(model: PreTrainedModel, compute_dtype: torch.dtype) -> PreTrainedModel:
     """Return a frozen copy that gives, under autocast to `compute_dtype`, exactly what the model gives under it now.
 
@@ -82,21 +69,6 @@ def frozen_reference(model: PreTrainedModel, compute_dtype: torch.dtype) -> PreT
         id(p): nn.Parameter(p.detach().to(compute_dtype if id(p) in cast else p.dtype, copy=True), requires_grad=False)
         for p in model.parameters()
     }
-    return _skeleton(model, copies)
-
-
-def refresh(target: PreTrainedModel, source: PreTrainedModel) -> None:
-    """Copy the parameters and buffers of `source` into `target`, rounding to the target's precision."""
-    with torch.no_grad():
-        for ours, theirs in zip(target.parameters(), source.parameters(), strict=True):
-            if ours is not theirs:
-                ours.copy_(theirs)
-        for our_buffer, their_buffer in zip(target.buffers(), source.buffers(), strict=True):
-            if our_buffer is not their_buffer:
-                our_buffer.copy_(their_buffer)
-
-
-def _skeleton(model: PreTrainedModel, parameters: dict[int, nn.Parameter]) -> PreTrainedModel:
-    duplicate: PreTrainedModel = copy.deepcopy(model, dict(parameters))
+    duplicate: PreTrainedModel = copy.deepcopy(model, dict(copies))
     duplicate.train(False)
     return duplicate

@@ -25,7 +25,7 @@ def draw_tokens(logits: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Ten
     probabilities = torch.softmax(logits.float(), -1)
     width = probabilities.shape[1]
     num_whole = width // _BLOCK
-    block_sums = probabilities[:, : num_whole * _BLOCK].view(-1, num_whole, _BLOCK).sum(-1)
+    block_sums = probabilities[:, : num_whole * _BLOCK].reshape(len(logits), num_whole, _BLOCK).sum(-1)
     if num_whole * _BLOCK < width:
         block_sums = torch.cat([block_sums, probabilities[:, num_whole * _BLOCK :].sum(-1, keepdim=True)], 1)
     block, rest = _invert(block_sums, uniforms)
@@ -38,9 +38,9 @@ def draw_tokens(logits: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Ten
 
 def best_tokens(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Return each row's most probable token [n] and its log-probability [n] under softmax(logits)."""
-    tokens = logits.argmax(-1)
-    chosen = logits.gather(1, tokens[:, None]).squeeze(1).float()
-    return tokens, chosen - torch.logsumexp(logits.float(), -1)
+    precise = logits.float()
+    tokens = precise.argmax(-1)
+    return tokens, torch.log_softmax(precise, -1).gather(1, tokens[:, None]).squeeze(1)
 
 
 def _invert(weights: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,18 +13,15 @@ from transformers import PretrainedConfig, PreTrainedModel
 from agents.policy.architecture import project, text_config
 from agents.policy.attention import VisibleTokens
 from agents.policy.decoding import feed_tokens
+from agents.policy.sampler import Sampler
 from agents.policy.slots import Feed, SlotCache
 
 _KNOWN_LAYERS = {"full_attention", "sliding_attention"}
 _OWN_WINDOWS = ("window_size", "attention_window", "attention_chunk_size", "local_attention", "attention_types")
 
 
-def check_served(model: PreTrainedModel, sampler: PreTrainedModel) -> None:
+def check_served(model: PreTrainedModel) -> None:
     """Step a few tokens through the slot cache and compare with the model's own forward pass.
-
-    Args:
-        model: as it came.
-        sampler: the same weights in the same precision, with the attention that steps use.
 
     Raises:
         ValueError: the architecture cannot be served; it is named, with the reason.
@@ -39,6 +36,7 @@ def check_served(model: PreTrainedModel, sampler: PreTrainedModel) -> None:
     windowed = [field for field in _OWN_WINDOWS if getattr(config, field, None)]
     if windowed:
         raise ValueError(_refusal(name, f"its attention is cut by {windowed[0]!r}, which only `sliding_window` can be here"))
+    sampler = Sampler(model, model.dtype).model
     with torch.no_grad(), _small_window(config), _small_window(text_config(sampler)):
         try:
             expected, stepped = _forward_and_stepped(model, sampler)
@@ -65,7 +63,7 @@ def _forward_and_stepped(model: PreTrainedModel, sampler: PreTrainedModel) -> tu
     ids = torch.randint(text_config(model).vocab_size, (2, max(lengths)), generator=generator).to(device)
     expected = torch.cat([model(input_ids=ids[row : row + 1, :length]).logits[0] for row, length in enumerate(lengths)])
     cache = SlotCache(2)
-    visible = VisibleTokens(text_config(sampler))
+    visible = VisibleTokens(text_config(sampler), model.dtype)
     logits: list[list[torch.Tensor]] = [[], []]
     held, counts = np.zeros(2, dtype=np.int64), np.array(first)
     while (held < lengths).any():

@@ -19,7 +19,7 @@ from transformers import Cache
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
-_GRAIN = 16  # tokens by which the capacity is rounded up
+_GRAIN = 16  # columns by which the cache grows
 
 
 class Feed(NamedTuple):
@@ -45,17 +45,13 @@ class Feed(NamedTuple):
         """Say whether no slot holds anything yet, so that the new tokens see only each other."""
         return not self.starts.any()
 
-    @property
-    def longest(self) -> int:
-        """Return the number of columns of the cache that the batch reads."""
-        return self.width if self.is_prefill else int((self.starts + self.counts).max())
-
 
 class SlotCache(Cache):
     """Hold keys and values [slots, heads, tokens, width] per layer, at positions of their own in each slot.
 
     Before each forward pass of the model, `aim` says where the pass writes and what it reads. What lies behind a slot's
-    own length is finite but meaningless: the attention mask hides it.
+    own length is finite but meaningless: the attention mask hides it. All columns are read, used or not, since a batch of
+    products over contiguous slots is faster than one over shorter pieces of them; so the cache grows in small steps.
 
     Args:
         num_slots: the largest number of rows that write at once.
@@ -68,26 +64,27 @@ class SlotCache(Cache):
         self.values: list[torch.Tensor] = []
         self._capacity = 0
         self._span: slice | None = None
-        self._longest = 0
+        self.num_columns = 0  # what a new token is shown, hidden columns included
         self._is_prefill = False
         self._slots = torch.empty(0)
         self._positions = torch.empty(0)
+        self._places: dict[int, torch.Tensor] = {}
 
-    def aim(self, feed: Feed, positions: torch.Tensor, limit: int) -> None:
+    def aim(self, feed: Feed, positions: torch.Tensor) -> None:
         """Say where the next forward pass writes.
 
         Args:
             feed: the slots and their new tokens.
             positions: [n, width] int64, the position of each new token, on the model's device.
-            limit: the most tokens that a slot will ever hold, so that growth does not overshoot.
         """
-        self._reserve(int(feed.starts.max()) + feed.width, limit)
+        self._reserve(int(feed.starts.max()) + feed.width)
         first, last = int(feed.slots[0]), int(feed.slots[-1])
         self._span = slice(first, last + 1) if last + 1 - first == len(feed.slots) else None
         self._slots = torch.as_tensor(feed.slots, device=positions.device)[:, None]
         self._positions = positions
-        self._longest = feed.longest
+        self._places = {}
         self._is_prefill = feed.is_prefill
+        self.num_columns = feed.width if feed.is_prefill else self._capacity
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -105,13 +102,19 @@ class SlotCache(Cache):
     def _write(self, store: torch.Tensor, new: torch.Tensor) -> None:
         if self._is_prefill and self._span is not None:
             store[self._span, :, : new.shape[2]] = new
+        elif new.shape[2] == 1:
+            heads, size = new.shape[1], new.shape[3]
+            if heads not in self._places:  # the same in all layers, so it is computed once per step
+                head = torch.arange(heads, device=new.device)
+                self._places[heads] = ((self._slots * heads + head) * store.shape[2] + self._positions).flatten()
+            store.view(-1, size).index_copy_(0, self._places[heads], new.reshape(-1, size))
         else:
             store[self._slots, :, self._positions] = new.transpose(1, 2)
 
     def _read(self, store: torch.Tensor) -> torch.Tensor:
         if self._span is not None:
-            return store[self._span, :, : self._longest]
-        return store[self._slots[:, 0], :, : self._longest]
+            return store[self._span]
+        return store[self._slots[:, 0]]
 
     def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
         """Copy whole slots to other slots."""
@@ -124,16 +127,15 @@ class SlotCache(Cache):
 
     def get_seq_length(self, layer_idx: int = 0) -> int:
         """Return the number of columns that are read; models ask, but positions and masks are always given to them."""
-        return self._longest
+        return self.num_columns
 
     def _zeros(self, new: torch.Tensor) -> torch.Tensor:
         return new.new_zeros(self.num_slots, new.shape[1], self._capacity, new.shape[3])
 
-    def _reserve(self, needed: int, limit: int) -> None:
+    def _reserve(self, needed: int) -> None:
         if needed <= self._capacity:
             return
-        grown = max(needed, min(limit, self._capacity + self._capacity // 2))
-        self._capacity = -(-grown // _GRAIN) * _GRAIN
+        self._capacity = -(-needed // _GRAIN) * _GRAIN
         for stores in (self.keys, self.values):
             for layer, store in enumerate(stores):
                 larger = store.new_zeros(self.num_slots, store.shape[1], self._capacity, store.shape[3])

@@ -369,6 +369,10 @@ def test_a_source_that_compares_needs_deferred_scoring(maker):
         ({"feedback": "tests.tiny_sources"}, 'a name must look like "module:Name", got'),
         ({"feedback": "tests.no_such_module:Length"}, "there is no module 'tests.no_such_module'"),
         ({"feedback": "tests.tiny_sources:NoSuchName"}, "module 'tests.tiny_sources' has no 'NoSuchName'; it has .*Length"),
+        (
+            {"feedback": lambda prompt, response: 1.0},
+            "feedback <lambda> takes 2 arguments, but a source is called with one, .*text_feedback",
+        ),
         ({"feedback_kwargs": {"a": 1}}, "feedback_kwargs go with a feedback given by name; this one is an object already"),
         ({"on_error": "ignore"}, 'on_error must be "raise" or "abstain", got \'ignore\''),
         ({"on_abstain": "ignore"}, 'on_abstain must be "zero" or "truncate", got \'ignore\''),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any, Literal, SupportsFloat
 
 import numpy as np
@@ -47,6 +48,11 @@ class Judge(HoldsObjects):
             raise ValueError(f"feedback must be a source (an object called with episodes) or its import path, got {type(source).__name__}")
         if self.pays_at_each_step and on_error == "abstain":
             raise ValueError('on_error="abstain" needs a source that judges finished responses; one that pays at each step cannot abstain')
+        if inspect.isfunction(source) and _num_required(source) > 1:
+            raise ValueError(
+                f"feedback {source.__name__} takes {_num_required(source)} arguments, but a source is called with one, the episodes that "
+                "have finished: a function of prompt and response becomes a source by @feedback.text_feedback"
+            )
         self.source: Feedback | PrefixFeedback = source
         self.is_comparative = bool(getattr(source, "is_comparative", False))
         self.on_error = on_error
@@ -140,6 +146,11 @@ class Judge(HoldsObjects):
                 f"feedback {self.name} must return {expected}, got {value!r} for episode {episode.index}: {episode.response[:60]!r}"
             )
         return number
+
+
+def _num_required(function: Callable[..., Any]) -> int:
+    parameters = inspect.signature(function).parameters.values()
+    return sum(each.default is each.empty and each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters)
 
 
 def _span(episodes: Sequence[Episode]) -> str:

@@ -62,7 +62,7 @@ def last_hidden_states(
     """
     table = memory.table
     memory.cache.move(*table.seat(fresh, active))
-    feeds = table.feeds(lengths)
+    feeds, twins = table.feeds(ids, lengths)
     parts = []
     for feed in feeds:
         rows = torch.from_numpy(ids[table.rows[feed.slots]]).to(device)
@@ -70,9 +70,16 @@ def last_hidden_states(
         last = torch.as_tensor(feed.counts - 1, device=device)
         parts.append(hidden[torch.arange(len(last), device=device), last])
         table.held[feed.slots] += feed.counts
-    order = np.concatenate([feed.slots for feed in feeds])
-    hidden = torch.cat(parts) if len(parts) > 1 else parts[0]
-    return hidden if len(parts) == 1 else hidden[torch.as_tensor(np.argsort(order), device=device)]
+    if len(parts) == 1 and not len(twins.targets):
+        return parts[0]
+    memory.cache.move(*twins)
+    table.held[twins.targets] = table.held[twins.sources]
+    by_slot = parts[0].new_empty(len(table.rows), parts[0].shape[1])
+    for feed, part in zip(feeds, parts, strict=True):
+        by_slot[torch.as_tensor(feed.slots, device=device)] = part
+    sources, targets = (torch.as_tensor(slots, device=device) for slots in twins)
+    by_slot[targets] = by_slot[sources]
+    return by_slot
 
 
 def feed_tokens(model: PreTrainedModel, cache: SlotCache, visible: VisibleTokens, feed: Feed, ids: torch.Tensor) -> torch.Tensor:

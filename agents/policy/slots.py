@@ -8,7 +8,6 @@ into blocks is left out, since episodes here are short and of bounded length.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
 _GRAIN = 16  # columns by which the cache grows
+_COST_OF_A_PASS = 64  # padding tokens that cost about as much as a forward pass of their own
 
 
 class Feed(NamedTuple):
@@ -44,6 +44,13 @@ class Feed(NamedTuple):
     def is_prefill(self) -> bool:
         """Say whether no slot holds anything yet, so that the new tokens see only each other."""
         return not self.starts.any()
+
+
+class Twins(NamedTuple):
+    """Name slots whose whole content another slot is about to receive: [m] sources and [m] targets."""
+
+    sources: IntArray
+    targets: IntArray
 
 
 class SlotCache(Cache):
@@ -116,9 +123,9 @@ class SlotCache(Cache):
             return store[self._span]
         return store[self._slots[:, 0]]
 
-    def move(self, sources: Sequence[int], targets: Sequence[int]) -> None:
+    def move(self, sources: IntArray, targets: IntArray) -> None:
         """Copy whole slots to other slots."""
-        if not sources or not self.keys:
+        if not len(sources) or not self.keys:
             return
         source = torch.as_tensor(sources, device=self.keys[0].device)
         target = torch.as_tensor(targets, device=self.keys[0].device)
@@ -155,7 +162,7 @@ class SlotTable:
         self.rows: IntArray = np.empty(0, dtype=np.int64)  # [active] row of each slot in use
         self.held: IntArray = np.empty(0, dtype=np.int64)  # [active] tokens that each slot holds
 
-    def seat(self, fresh: BoolArray, active: BoolArray) -> tuple[list[int], list[int]]:
+    def seat(self, fresh: BoolArray, active: BoolArray) -> tuple[IntArray, IntArray]:
         """Free the slots of rows that ended or began anew, close the holes, and append the rows without a slot.
 
         Returns: the slots to copy from and to, for `SlotCache.move`.
@@ -171,13 +178,16 @@ class SlotTable:
         newcomers = np.flatnonzero(active & ~has_slot)
         self.rows = np.concatenate([self.rows[:num_staying], newcomers])
         self.held = np.concatenate([self.held[:num_staying], np.zeros_like(newcomers)])
-        return sources.tolist(), targets.tolist()
+        return sources, targets
 
-    def feeds(self, lengths: IntArray) -> list[Feed]:
-        """Split what every slot has not seen yet into forward passes: one token each, whole prompts, appended turns.
+    def feeds(self, ids: IntArray, lengths: IntArray) -> tuple[list[Feed], Twins]:
+        """Split what the slots have not seen yet into forward passes: one token each, whole prompts, appended turns.
+
+        Prompts that several rows begin with are fed once, and prompts of very different lengths apart.
 
         Args:
-            lengths: [num_rows] tokens that each row of the observation holds.
+            ids: [num_rows, L] tokens of each row of the observation.
+            lengths: [num_rows] how many of them are real.
 
         Raises:
             ValueError: a row has no new token.
@@ -189,7 +199,31 @@ class SlotTable:
                 f"row {self.rows[slot]} holds {lengths[self.rows[slot]]} tokens, of which the policy has already seen "
                 f"{self.held[slot]}: step the environment between two calls of act, and mark rows whose episode began as fresh"
             )
-        slots = np.arange(len(self.rows))
-        kinds = np.where(counts == 1, 0, np.where(self.held == 0, 1, 2))
-        chosen = [slots[kinds == kind] for kind in range(3)]
-        return [Feed(group, self.held[group], counts[group]) for group in chosen if len(group)]
+        single = np.flatnonzero(counts == 1)
+        turns = np.flatnonzero((counts > 1) & (self.held > 0))
+        prompts, twins = self._distinct(np.flatnonzero((counts > 1) & (self.held == 0)), ids, counts)
+        groups = [single, *_by_length(prompts, counts[prompts]), turns]
+        return [Feed(group, self.held[group], counts[group]) for group in groups if len(group)], twins
+
+    def _distinct(self, slots: IntArray, ids: IntArray, counts: IntArray) -> tuple[IntArray, Twins]:
+        if len(slots) < 2:
+            return slots, Twins(slots[:0], slots[:0])
+        columns = np.arange(counts[slots].max())
+        prompts = np.where(columns < counts[slots, None], ids[self.rows[slots], : len(columns)], -1)
+        _, first, inverse = np.unique(prompts, axis=0, return_index=True, return_inverse=True)
+        sources = slots[first[inverse.reshape(-1)]]
+        is_copy = sources != slots
+        return slots[~is_copy], Twins(sources[is_copy], slots[is_copy])
+
+
+def _by_length(slots: IntArray, counts: IntArray) -> list[IntArray]:
+    """Split prompts into short and long ones where that saves more padding than another forward pass costs."""
+    if len(slots) < 2:
+        return [slots]
+    order = np.argsort(counts, kind="stable")
+    sizes = np.arange(1, len(slots))
+    padded = sizes * counts[order][:-1] + (len(slots) - sizes) * counts.max()
+    cut = int(np.argmin(padded)) + 1
+    if len(slots) * counts.max() - padded[cut - 1] < _COST_OF_A_PASS:
+        return [slots]
+    return [np.sort(slots[order[:cut]]), np.sort(slots[order[cut:]])]

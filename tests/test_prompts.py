@@ -6,10 +6,11 @@ import copy
 import json
 from collections.abc import Iterator
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
-from tests.tiny_sources import DISABLED, END, Length, make, make_vec
+from tests.tiny_sources import DISABLED, END, NEXT_STEP, SAME_STEP, Length, make, make_vec
 from text_env.episode import Prompt
 from text_env.prompts import Prompts
 from text_env.tokens import Tokens, load_tokens
@@ -192,6 +193,20 @@ def test_a_prompt_that_a_function_makes_too_long_is_refused_when_it_is_drawn():
     env = make(prompts=lambda rng: "x" * 9, max_prompt_tokens=5)
     with pytest.raises(ValueError, match="prompt 0 has 9 tokens, more than max_prompt_tokens=5"):
         env.reset(seed=0)
+
+
+@pytest.mark.parametrize("mode", [NEXT_STEP, SAME_STEP])
+def test_after_a_prompt_that_cannot_be_drawn_every_row_must_begin_again(mode):
+    lengths = iter([1, 1, 9, 1, 1])
+    env = make_vec(2, prompts=lambda rng: "x" * next(lengths), max_prompt_tokens=5, autoreset_mode=mode)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="prompt 2 has 9 tokens"):
+        for _ in range(2):
+            env.step(np.array([END, 97]))
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(np.array([97, 97]))
+    env.reset()
+    assert env.step(np.array([97, 97]))[0]["response_mask"].sum(axis=1).tolist() == [1, 1]
 
 
 def test_a_long_prompt_may_be_cut_on_the_left_and_keeps_its_text():

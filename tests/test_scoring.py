@@ -266,6 +266,15 @@ def test_what_was_paid_for_one_episode_is_not_counted_in_the_next():
     assert write(env, "x", end=True)[4]["score"] == 0.0
 
 
+def test_a_source_that_pays_at_each_step_is_not_asked_where_no_row_writes():
+    source = Vowels()
+    env = make_vec(2, feedback=source, autoreset_mode=DISABLED)
+    env.reset(seed=0)
+    env.step(np.full(2, END))
+    env.step(np.full(2, 1))
+    assert len(source.calls) == 1
+
+
 @pytest.mark.parametrize(
     ("paid", "message"),
     [([], "must return one answer per episode"), ([None], "must return a finite number, got None"), (["a"], "got 'a'"), (1.0, "a list")],

@@ -87,6 +87,8 @@ class Judge(HoldsObjects):
     def pay(self, prefixes: Sequence[Episode]) -> list[float]:
         """Return what the newest token of each row earned, from a source that pays at each step."""
         assert isinstance(self.source, PrefixFeedback)
+        if not prefixes:
+            return []
         try:
             paid = self.source.pay(prefixes)
         except Exception as error:

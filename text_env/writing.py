@@ -61,6 +61,7 @@ class Writing:
         """Begin an episode in each of these rows and return their info."""
         if not self.is_ready:
             self.prefixes.park(self.prefixes.writing)  # rows that a failed step left half-way
+        self.is_ready = False
         self.prefixes.start(rows, rng)
         self.is_ready = True
         self._paid[rows] = 0.0

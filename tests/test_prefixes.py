@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import text_env
 from tests.tiny_sources import DISABLED, END, Length, Vowels, counted_tokens, make, make_vec, response_of, write
 from text_env.episode import Ending, Prompt
 from text_env.tokens import load_tokens
@@ -288,6 +292,14 @@ def test_a_minimum_length_holds_in_every_turn_of_a_dialogue():
     env = make(partner=echo, min_new_tokens=2, max_new_tokens=20)
     write(env, "hi", end=True)
     assert not env.unwrapped.action_masks()[END]
+
+
+@pytest.mark.parametrize("module", ["episode", "kept", "masks", "prefixes", "prompts", "scoring", "task", "tokens", "writing"])
+def test_the_rules_know_nothing_of_gymnasium(module):
+    tree = ast.parse((Path(text_env.__file__).parent / f"{module}.py").read_text(encoding="utf-8"))
+    imports = [ast.unparse(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports
+    assert not [line for line in imports if "gymnasium" in line]
 
 
 def test_a_row_that_is_used_again_keeps_nothing_of_the_longer_text_before():

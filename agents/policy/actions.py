@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,32 +21,39 @@ Bools = npt.NDArray[np.bool_] | torch.Tensor
 class ActionBatch:
     """Hold responses and the n positions in them at which an action was chosen.
 
+    What it is given lies in main memory, what it returns on the device.
+
     Args:
         tokens: [B, L] prompts and responses, padded on the right.
         prompt_lengths: [B].
         is_action: [B, T]; column t of a row is its token prompt_lengths + t.
-        masks: which tokens were allowed at [B, T]; None means all.
+        mask_index: [B, T], the row of `mask_table` that held at each position; None means that all tokens were allowed.
+        mask_table: [U, V] on the device.
+        device: of what is returned.
     """
 
-    tokens: torch.Tensor
-    prompt_lengths: torch.Tensor
-    is_action: torch.Tensor
-    masks: tuple[torch.Tensor, torch.Tensor] | None
+    tokens: npt.NDArray[np.int64]
+    prompt_lengths: npt.NDArray[np.int64]
+    is_action: npt.NDArray[np.bool_]
+    mask_index: npt.NDArray[np.int64] | None
+    mask_table: torch.Tensor | None
+    device: torch.device
 
     @classmethod
     def of(cls, tokens: Ints, prompt_lengths: Ints, is_action: Bools, masks: ActionMasks | None, device: torch.device) -> ActionBatch:
-        """Check the shapes and move everything to the device."""
-        moved = [torch.as_tensor(tensor).to(device) for tensor in (tokens, prompt_lengths, is_action)]
-        pair = None if masks is None else (torch.as_tensor(masks.table).to(device), torch.as_tensor(masks.index).to(device))
-        batch = cls(moved[0].long(), moved[1].long(), moved[2].bool(), pair)
-        rows, length = batch.tokens.shape
-        assert batch.prompt_lengths.shape == (rows,) and batch.is_action.shape[0] == rows
-        assert pair is None or pair[1].shape == batch.is_action.shape
-        shortest, longest = torch.aminmax(batch.prompt_lengths)
-        if int(shortest) < 1:
-            raise ValueError("prompt_lengths must be at least 1: a first token needs something to be predicted from")
-        if batch.num_positions and int(batch.positions.max()) + 1 >= length:
-            raise ValueError(f"is_action marks tokens beyond the {length} columns of tokens; the longest prompt has {int(longest)} tokens")
+        """Check shapes and ranges and bring everything to where it belongs."""
+        index = None if masks is None else _array(masks.index, np.int64)
+        table = None if masks is None else torch.as_tensor(masks.table).to(device)
+        arrays = _array(tokens, np.int64), _array(prompt_lengths, np.int64), _array(is_action, np.bool_)
+        batch = cls(*arrays, index, table, device)
+        num_rows, length = batch.tokens.shape
+        assert batch.prompt_lengths.shape == (num_rows,) and len(batch.is_action) == num_rows
+        assert index is None or index.shape == batch.is_action.shape
+        if (batch.prompt_lengths < 1).any():
+            raise ValueError("prompt_lengths must be at least 1: the first token needs something to be predicted from, got 0")
+        last = batch._places[1].max(initial=-1) + 1
+        if last >= length:
+            raise ValueError(f"is_action marks column {last} of tokens, which have {length} columns")
         return batch
 
     def split(self, rows_per_chunk: int | None) -> Iterator[ActionBatch]:
@@ -54,42 +63,45 @@ class ActionBatch:
             raise ValueError(f"rows_per_chunk must be at least 1, got {rows_per_chunk}")
         for start in range(0, len(self.tokens), step):
             part = slice(start, start + step)
-            masks = None if self.masks is None else (self.masks[0], self.masks[1][part])
-            yield ActionBatch(self.tokens[part], self.prompt_lengths[part], self.is_action[part], masks)
+            index = None if self.mask_index is None else self.mask_index[part]
+            columns = self.tokens[part], self.prompt_lengths[part], self.is_action[part]
+            yield ActionBatch(*columns, index, self.mask_table, self.device)
+
+    @cached_property
+    def _places(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Rows, and columns of `tokens` of the last token before each action."""
+        rows, columns = np.nonzero(self.is_action)
+        return rows, self.prompt_lengths[rows] + columns - 1
 
     @property
-    def num_positions(self) -> int:
-        """Return n."""
-        return int(self.is_action.sum())
-
-    @property
-    def rows(self) -> torch.Tensor:
-        """Return the row of each position: [n]."""
-        return self.is_action.nonzero()[:, 0]
-
-    @property
-    def positions(self) -> torch.Tensor:
-        """Return the column of `tokens` of the last token before each action: [n]."""
-        rows, columns = self.is_action.nonzero(as_tuple=True)
-        return self.prompt_lengths[rows] + columns - 1
+    def states(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return row and column in `read` of the last token before each action: [n] and [n]."""
+        return self._moved(self._places[0]), self._moved(self._places[1])
 
     @property
     def actions(self) -> torch.Tensor:
         """Return the tokens that were chosen: [n]."""
-        return self.tokens[self.rows, self.positions + 1]
+        return self._moved(self.tokens[self._places[0], self._places[1] + 1])
 
     @property
-    def num_read(self) -> int:
-        """Return how many columns of `tokens` matter: the last action itself is not read."""
-        return int(self.positions.max()) + 1 if self.num_positions else 1
+    def read(self) -> torch.Tensor:
+        """Return those columns of `tokens` that are before some action: [B, at least 1]."""
+        return self._moved(self.tokens[:, : self._places[1].max(initial=0) + 1])
 
     def allowed(self, part: slice) -> torch.Tensor:
         """Return the masks [k, V] of some of the n positions."""
-        assert self.masks is not None
-        table, index = self.masks
-        return table[index[self.is_action][part]]
+        assert self.mask_index is not None and self.mask_table is not None
+        return self.mask_table[self._moved(self.mask_index[self.is_action][part])]
 
     def spread(self, values: torch.Tensor) -> torch.Tensor:
         """Put one value per position [n] into [B, T], zero elsewhere."""
-        out = torch.zeros(self.is_action.shape, dtype=values.dtype, device=values.device)
-        return out.masked_scatter(self.is_action, values)
+        rows, columns = (self._moved(place) for place in np.nonzero(self.is_action))
+        zeros = torch.zeros(self.is_action.shape, dtype=values.dtype, device=values.device)
+        return zeros.index_put((rows, columns), values)
+
+    def _moved(self, array: npt.NDArray[np.int64]) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def _array(values: Ints | Bools, dtype: Any) -> npt.NDArray[Any]:
+    return np.asarray(values.cpu() if isinstance(values, torch.Tensor) else values, dtype=dtype)

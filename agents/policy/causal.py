@@ -8,6 +8,7 @@ learner's to measure and correct.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
@@ -263,8 +264,8 @@ class CausalPolicy:
             raise ValueError('this policy was made with reference=None: make it with reference="initial", a name or a model')
         return self._reference
 
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=self.compute_dtype, enabled=self.compute_dtype != self.dtype)
+    def _autocast(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.compute_dtype == self.dtype else torch.autocast(self.device.type, dtype=self.compute_dtype)
 
     def _project(self, model: PreTrainedModel) -> Project:
         def to_logits(hidden: torch.Tensor) -> torch.Tensor:
@@ -274,9 +275,9 @@ class CausalPolicy:
         return to_logits
 
     def _states(self, model: PreTrainedModel, batch: ActionBatch) -> torch.Tensor:
-        ids = batch.tokens[:, : batch.num_read]
+        ids = batch.read
         hidden = hidden_states(model, ids, torch.arange(ids.shape[1], device=self.device).expand_as(ids))
-        return hidden[batch.rows, batch.positions]
+        return hidden[batch.states]
 
     def _score(self, model: PreTrainedModel, hidden: torch.Tensor, batch: ActionBatch, exact_kl: bool) -> Scores:
         reference = None
@@ -285,7 +286,7 @@ class CausalPolicy:
             with torch.no_grad():
                 reference = (self._states(frozen, batch), self._project(frozen))
         return score_tokens(
-            hidden, batch.actions, self._project(model), self.width, None if batch.masks is None else batch.allowed, reference
+            hidden, batch.actions, self._project(model), self.width, None if batch.mask_index is None else batch.allowed, reference
         )
 
 

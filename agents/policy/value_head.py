@@ -29,6 +29,5 @@ class ValueHead(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return one value per hidden state."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            values: torch.Tensor = self.output(torch.tanh(self.hidden(self.normalise(hidden.float())))).squeeze(-1)
-            return values
+        values: torch.Tensor = self.output(torch.tanh(self.hidden(self.normalise(hidden.float())))).squeeze(-1)
+        return values

@@ -260,6 +260,36 @@ def test_a_source_that_pays_at_each_step_is_asked_about_every_row_that_writes_an
     assert [judgement.token_scores.tolist() for judgement in judgements] == [[1.0, 0.0], [0.0, 1.0, 1.0], [1.0, 1.0, 1.0]]
 
 
+class Potential:
+    """Pay the change of a potential with each token, and at the end what is missing to the number of vowels."""
+
+    low, high, unit = 0.0, np.inf, "vowels"
+
+    def pay(self, prefixes):
+        return [self.after(prefix) - np.sin(len(prefix.ids) - 1.0) for prefix in prefixes]
+
+    def after(self, prefix):
+        return np.sin(float(len(prefix.ids))) if prefix.ending is None else float(sum(letter in "aeiou" for letter in prefix.response))
+
+
+def test_pay_by_a_potential_sums_to_the_score_of_the_whole_so_that_what_is_best_stays_best():
+    rng = np.random.default_rng(0)
+    env = make_vec(4, feedback=Potential(), stop=["xx"], max_new_tokens=6, autoreset_mode=DISABLED)
+    env.reset(seed=0)
+    returns, num_ended = np.zeros(4), 0
+    for _ in range(100):
+        _, rewards, terminated, _, info = env.step(rng.choice([*b"aeix", END], size=4))
+        returns += rewards
+        for row in np.flatnonzero(terminated):
+            assert returns[row] == pytest.approx(sum(letter in "aeiou" for letter in info["response"][row]), abs=1e-9)
+            assert info["score"][row] == pytest.approx(returns[row], abs=1e-9)
+        num_ended += int(terminated.sum())
+        returns[terminated] = 0.0
+        if terminated.any():
+            env.reset(options={"reset_mask": terminated})
+    assert num_ended > 80
+
+
 def test_what_was_paid_for_one_episode_is_not_counted_in_the_next():
     env = make(feedback=Vowels())
     assert write(env, "aei", end=True)[4]["score"] == 3.0

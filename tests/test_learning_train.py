@@ -99,12 +99,12 @@ def test_an_update_that_was_cut_in_the_middle_is_not_kept(tmp_path):
 
 
 def test_an_evaluation_disturbs_neither_training_nor_agent():
-    agents = [make_agent(), make_agent()]
+    agents = [Reinforce(table_policy(None), ReinforceConfig(learning_rate=0.1)) for _ in range(2)]
     plain = train(make_env(source()), agents[0], 4, 8, keep=False, show=False)
     evaluated = train(make_env(source()), agents[1], 4, 8, evaluation_env=make_env(source()), evaluate_every=1, keep=False, show=False)
     trained = [{name: value for name, value in line.items() if not name.startswith("held_out/")} for line in numbers(evaluated.metrics)[1:]]
     assert trained == numbers(plain.metrics)
-    one, two = (collect(make_env(source()), agent, 8) for agent in agents)
+    one, two = (collect(make_env(source()), agent, 20) for agent in agents)
     np.testing.assert_array_equal(one.tokens, two.tokens)
 
 

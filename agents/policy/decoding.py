@@ -11,7 +11,8 @@ from transformers import PreTrainedModel
 
 from agents.policy.architecture import hidden_states
 from agents.policy.attention import VisibleTokens
-from agents.policy.slots import BoolArray, Feed, IntArray, SlotCache, SlotTable
+from agents.policy.slots import BoolArray, Feed, IntArray, SlotCache, SlotTable, on_device
+from text_env.tokens import Tokens
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +44,21 @@ def check_rows(memory: Memory, lengths: IntArray, active: BoolArray, longest: in
         )
 
 
+def check_mask(action_mask: BoolArray | None, active: BoolArray, width: int, tokens: Tokens | None) -> None:
+    """Raise where the environment's actions are not the model's tokens, or a row may choose none."""
+    num_actions = width if tokens is None else tokens.vocab_size
+    num_actions = num_actions if action_mask is None else action_mask.shape[1]
+    if num_actions != width:
+        raise ValueError(
+            f"the environment has {num_actions} actions and the model {width} logits: make the environment with "
+            f"vocab_size={width}, so that ids without a token are masked"
+        )
+    if action_mask is not None:
+        allows = action_mask.any(axis=1)
+        if not allows[active].all():
+            raise ValueError(f"the action mask of row {int(np.argmax(active & ~allows))} allows no token")
+
+
 def last_hidden_states(
     model: PreTrainedModel,
     visible: VisibleTokens,
@@ -65,9 +81,9 @@ def last_hidden_states(
     feeds, twins = table.feeds(ids, lengths)
     parts = []
     for feed in feeds:
-        rows = torch.from_numpy(ids[table.rows[feed.slots]]).to(device)
+        rows = on_device(ids[table.rows[feed.slots]], device)
         hidden = feed_tokens(model, memory.cache, visible, feed, rows)
-        last = torch.as_tensor(feed.counts - 1, device=device)
+        last = on_device(feed.counts - 1, device)
         parts.append(hidden[torch.arange(len(last), device=device), last])
         table.held[feed.slots] += feed.counts
     if len(parts) == 1 and not len(twins.targets):
@@ -76,8 +92,8 @@ def last_hidden_states(
     table.held[twins.targets] = table.held[twins.sources]
     by_slot = parts[0].new_empty(len(table.rows), parts[0].shape[1])
     for feed, part in zip(feeds, parts, strict=True):
-        by_slot[torch.as_tensor(feed.slots, device=device)] = part
-    sources, targets = (torch.as_tensor(slots, device=device) for slots in twins)
+        by_slot[on_device(feed.slots, device)] = part
+    sources, targets = (on_device(slots, device) for slots in twins)
     by_slot[targets] = by_slot[sources]
     return by_slot
 
@@ -93,8 +109,8 @@ def feed_tokens(model: PreTrainedModel, cache: SlotCache, visible: VisibleTokens
         ids: [n, L] all tokens of the rows in these slots, on the model's device.
     """
     limit = ids.shape[1]
-    positions = torch.as_tensor(feed.starts, device=ids.device)[:, None] + torch.arange(feed.width, device=ids.device)
-    cache.aim(feed, positions)
+    positions = on_device(feed.starts, ids.device)[:, None] + torch.arange(feed.width, device=ids.device)
+    cache.aim(feed, positions, limit)
     mask = visible.mask(positions[:1] if feed.is_prefill else positions, cache.num_columns)
     positions = positions.clamp(max=limit - 1)  # padding may reach beyond what a row, or a table of positions, can hold
     return hidden_states(model, ids.gather(1, positions), positions, mask, cache)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 _BLOCK = 256  # tokens; near the square root of common vocabulary sizes
+_ROWS_AT_ONCE = 16  # on the CPU: the probabilities of more rows take memory, and time to be given it
 
 
 def draw_tokens(logits: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -22,6 +23,14 @@ def draw_tokens(logits: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Ten
     Returns: tokens [n] int64 and their log-probabilities [n] float32, nats. A token without probability is never
     returned, whatever the rounding.
     """
+    rows = _ROWS_AT_ONCE if logits.device.type == "cpu" else max(1, len(logits))
+    parts = [_draw_tokens(some, theirs) for some, theirs in zip(torch.split(logits, rows), torch.split(uniforms, rows), strict=True)]
+    tokens, logprobs = zip(*parts, strict=True)
+    return torch.cat(tokens), torch.cat(logprobs)
+
+
+def _draw_tokens(logits: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw one token for each of some rows; see `draw_tokens`."""
     probabilities = torch.softmax(logits.float(), -1)
     width = probabilities.shape[1]
     num_whole = width // _BLOCK

@@ -22,6 +22,11 @@ _GRAIN = 16  # columns by which the cache grows
 _COST_OF_A_PASS = 64  # padding tokens that cost about as much as a forward pass of their own
 
 
+def on_device(array: IntArray, device: torch.device) -> torch.Tensor:
+    """Move an array of numbers to a device."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
 class Feed(NamedTuple):
     """Describe one forward pass: which slots get how many new tokens, and where.
 
@@ -77,17 +82,18 @@ class SlotCache(Cache):
         self._positions = torch.empty(0)
         self._places: dict[int, torch.Tensor] = {}
 
-    def aim(self, feed: Feed, positions: torch.Tensor) -> None:
+    def aim(self, feed: Feed, positions: torch.Tensor, limit: int) -> None:
         """Say where the next forward pass writes.
 
         Args:
             feed: the slots and their new tokens.
             positions: [n, width] int64, the position of each new token, on the model's device.
+            limit: the most tokens that a row can hold, beyond which the cache does not grow in steps.
         """
-        self._reserve(int(feed.starts.max()) + feed.width)
+        self._reserve(int(feed.starts.max()) + feed.width, limit)
         first, last = int(feed.slots[0]), int(feed.slots[-1])
         self._span = slice(first, last + 1) if last + 1 - first == len(feed.slots) else None
-        self._slots = torch.as_tensor(feed.slots, device=positions.device)[:, None]
+        self._slots = on_device(feed.slots, positions.device)[:, None]
         self._positions = positions
         self._places = {}
         self._is_prefill = feed.is_prefill
@@ -127,8 +133,8 @@ class SlotCache(Cache):
         """Copy whole slots to other slots."""
         if not len(sources) or not self.keys:
             return
-        source = torch.as_tensor(sources, device=self.keys[0].device)
-        target = torch.as_tensor(targets, device=self.keys[0].device)
+        source = on_device(sources, self.keys[0].device)
+        target = on_device(targets, self.keys[0].device)
         for store in (*self.keys, *self.values):
             store[target] = store[source]
 
@@ -139,10 +145,10 @@ class SlotCache(Cache):
     def _zeros(self, new: torch.Tensor) -> torch.Tensor:
         return new.new_zeros(self.num_slots, new.shape[1], self._capacity, new.shape[3])
 
-    def _reserve(self, needed: int) -> None:
+    def _reserve(self, needed: int, limit: int) -> None:
         if needed <= self._capacity:
             return
-        self._capacity = -(-needed // _GRAIN) * _GRAIN
+        self._capacity = max(needed, min(-(-needed // _GRAIN) * _GRAIN, limit))
         for stores in (self.keys, self.values):
             for layer, store in enumerate(stores):
                 larger = store.new_zeros(self.num_slots, store.shape[1], self._capacity, store.shape[3])

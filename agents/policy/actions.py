@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from agents.policy.logprobs import ActionMasks
+from agents.policy.slots import on_device
 
 Ints = npt.NDArray[np.int64] | torch.Tensor
 Bools = npt.NDArray[np.bool_] | torch.Tensor
@@ -76,31 +77,28 @@ class ActionBatch:
     @property
     def states(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Return row and column in `read` of the last token before each action: [n] and [n]."""
-        return self._moved(self._places[0]), self._moved(self._places[1])
+        return on_device(self._places[0], self.device), on_device(self._places[1], self.device)
 
     @property
     def actions(self) -> torch.Tensor:
         """Return the tokens that were chosen: [n]."""
-        return self._moved(self.tokens[self._places[0], self._places[1] + 1])
+        return on_device(self.tokens[self._places[0], self._places[1] + 1], self.device)
 
     @property
     def read(self) -> torch.Tensor:
         """Return those columns of `tokens` that are before some action: [B, at least 1]."""
-        return self._moved(self.tokens[:, : self._places[1].max(initial=0) + 1])
+        return on_device(self.tokens[:, : self._places[1].max(initial=0) + 1], self.device)
 
     def allowed(self, part: slice) -> torch.Tensor:
         """Return the masks [k, V] of some of the n positions."""
         assert self.mask_index is not None and self.mask_table is not None
-        return self.mask_table[self._moved(self.mask_index[self.is_action][part])]
+        return self.mask_table[on_device(self.mask_index[self.is_action][part], self.device)]
 
     def spread(self, values: torch.Tensor) -> torch.Tensor:
         """Put one value per position [n] into [B, T], zero elsewhere."""
-        rows, columns = (self._moved(place) for place in np.nonzero(self.is_action))
+        rows, columns = (on_device(place, self.device) for place in np.nonzero(self.is_action))
         zeros = torch.zeros(self.is_action.shape, dtype=values.dtype, device=values.device)
         return zeros.index_put((rows, columns), values)
-
-    def _moved(self, array: npt.NDArray[np.int64]) -> torch.Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
 
 def _array(values: Ints | Bools, dtype: Any) -> npt.NDArray[Any]:

@@ -20,11 +20,12 @@ from agents.agent import BoolArray, Decision, Observation
 from agents.policy.actions import ActionBatch, Bools, Ints
 from agents.policy.architecture import hidden_states, num_logits, project, text_config
 from agents.policy.attention import VisibleTokens
-from agents.policy.decoding import Memory, check_rows, last_hidden_states
+from agents.policy.decoding import Memory, check_mask, check_rows, last_hidden_states
 from agents.policy.evaluation import Evaluation
 from agents.policy.logprobs import ActionMasks, Project, Scores, score_tokens
-from agents.policy.models import load_model
-from agents.policy.precision import choose_compute_dtype, choose_device, choose_dtype, frozen_reference
+from agents.policy.models import ready_model
+from agents.policy.precision import choose_compute_dtype, choose_device, choose_dtype
+from agents.policy.reference import make_reference
 from agents.policy.sampler import Sampler
 from agents.policy.sampling import best_tokens, draw_tokens
 from agents.policy.served import check_served
@@ -77,7 +78,7 @@ class CausalPolicy:
         self.temperature = temperature
         self.seed = seed
         self.version = 0
-        self.model = _prepared(model, self.dtype, self.device)
+        self.model = ready_model(model, self.dtype, self.device)
         self.config = text_config(self.model)
         self.width = num_logits(self.model)
         self.compute_dtype = choose_compute_dtype(compute_dtype, self.device, self.dtype, self.model.num_parameters())
@@ -86,7 +87,7 @@ class CausalPolicy:
         self._visible = VisibleTokens(self.config, self.compute_dtype)
         self.value_head = ValueHead(self.config.hidden_size, seed).to(self.device) if value_head else None
         self.value_trains_trunk = value_trains_trunk
-        self._reference = _frozen(self.model, reference, self.compute_dtype)
+        self._reference = make_reference(self.model, reference, self.compute_dtype)
         named = self.name if reference == "initial" else reference
         self.reference_name = named if named is None or isinstance(named, str) else type(named).__name__
         self._weights = object()  # a new one whenever the weights change
@@ -130,7 +131,7 @@ class CausalPolicy:
         if memory.weights is not self._weights:
             raise ValueError("this memory was started before the policy's weights changed: call start again after an update")
         check_rows(memory, lengths, active, self._longest)
-        self._check_width(action_mask, active)
+        check_mask(action_mask, active, self.width, self.tokens)
         tokens = np.zeros(len(ids), dtype=np.int64)
         logprobs = np.zeros(len(ids), dtype=np.float32)
         values = None if self.value_head is None else np.zeros(len(ids), dtype=np.float32)
@@ -145,18 +146,6 @@ class CausalPolicy:
         if self.value_head is not None and values is not None:
             values[rows] = self.value_head(hidden).cpu().numpy()
         return Decision(tokens, logprobs, values)
-
-    def _check_width(self, action_mask: BoolArray | None, active: BoolArray) -> None:
-        actions = self.width if self.tokens is None else self.tokens.vocab_size
-        actions = actions if action_mask is None else action_mask.shape[1]
-        if actions != self.width:
-            raise ValueError(
-                f"the environment has {actions} actions and the model {self.width} logits: make the environment with "
-                f"vocab_size={self.width}, so that ids without a token are masked"
-            )
-        if action_mask is not None and not action_mask[active].any(1).all():
-            row = int(np.flatnonzero(active)[np.argmin(action_mask[active].any(1))])
-            raise ValueError(f"the action mask of row {row} allows no token")
 
     def _choose(self, hidden: torch.Tensor, mask: torch.Tensor | None, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self._project(self._sampler.model)(hidden)
@@ -288,30 +277,6 @@ class CausalPolicy:
         return score_tokens(
             hidden, batch.actions, self._project(model), self.width, None if batch.mask_index is None else batch.allowed, reference
         )
-
-
-def _prepared(model: str | PreTrainedModel, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
-    loaded = load_model(model, dtype) if isinstance(model, str) else model
-    if loaded.dtype != dtype:
-        raise ValueError(
-            f"the model's weights are {loaded.dtype} and dtype is {dtype}: convert the model, or give dtype={str(loaded.dtype)[6:]!r}"
-        )
-    loaded.to(device)  # type: ignore[arg-type]
-    loaded.train(False)
-    return loaded
-
-
-def _frozen(policy_model: PreTrainedModel, reference: str | PreTrainedModel | None, compute_dtype: torch.dtype) -> PreTrainedModel | None:
-    if reference is None:
-        return None
-    if reference == "initial":
-        return frozen_reference(policy_model, compute_dtype)
-    other = _prepared(reference, policy_model.dtype, policy_model.device)
-    if num_logits(other) != num_logits(policy_model):
-        raise ValueError(
-            f"the reference has {num_logits(other)} logits and the policy {num_logits(policy_model)}: they need one vocabulary"
-        )
-    return frozen_reference(other, compute_dtype)
 
 
 def _joined(parts: tuple[torch.Tensor | None, ...]) -> torch.Tensor | None:

@@ -54,7 +54,7 @@ def check_mask(action_mask: BoolArray | None, active: BoolArray, width: int, tok
             f"vocab_size={width}, so that ids without a token are masked"
         )
     if action_mask is not None:
-        allows = action_mask.any(axis=1)
+        allows = np.asarray(action_mask.any(axis=1))
         if not allows[active].all():
             raise ValueError(f"the action mask of row {int(np.argmax(active & ~allows))} allows no token")
 

@@ -43,6 +43,22 @@ def load_model(name: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel
     return model
 
 
+def ready_model(model: str | PreTrainedModel, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
+    """Return a model, loaded if it is a name, on the device and in evaluation mode.
+
+    Raises:
+        ValueError: an unknown name, or a model object whose weights have another dtype.
+    """
+    ready = load_model(model, dtype) if isinstance(model, str) else model
+    if ready.dtype != dtype:
+        theirs = str(ready.dtype).removeprefix("torch.")
+        raise ValueError(f"the model's weights are {theirs}, and dtype is {str(dtype)[6:]}: convert the model, or give dtype={theirs!r}")
+    if ready.device.type != device.type or device.index not in (None, ready.device.index):
+        ready.to(device)  # type: ignore[arg-type]
+    ready.train(False)
+    return ready
+
+
 def _unknown(name: str, source: str) -> str:
     read_from = "" if source == name else f" (read from {source})"
     return (

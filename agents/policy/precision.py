@@ -1,13 +1,8 @@
-"""Choose device and precision, and freeze a reference in it."""
+"""Choose device and precision."""
 
 from __future__ import annotations
 
-import copy
-
 import torch
-from torch import nn
-from transformers import PreTrainedModel
-from transformers.pytorch_utils import Conv1D
 
 SMALL_MODEL = 20_000_000  # parameters below which bfloat16 saves less arithmetic than it adds conversions
 
@@ -55,20 +50,3 @@ def has_bfloat16_instructions(device: torch.device) -> bool:
         capabilities = torch.cpu.get_capabilities()
         return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
     return False
-
-
-def frozen_reference(model: PreTrainedModel, compute_dtype: torch.dtype) -> PreTrainedModel:
-    """Return a frozen copy that gives, under autocast to `compute_dtype`, exactly what the model gives under it now.
-
-    Autocast rounds the weights of matrix products anyway, so those are kept rounded; all others keep their precision.
-    """
-    rounded = [m for m in model.modules() if isinstance(m, nn.Linear | Conv1D)]
-    kept = {id(p) for m in model.modules() if not isinstance(m, nn.Linear | Conv1D) for p in m.parameters(recurse=False)}
-    cast = {id(p) for m in rounded for p in m.parameters(recurse=False)} - kept
-    copies = {
-        id(p): nn.Parameter(p.detach().to(compute_dtype if id(p) in cast else p.dtype, copy=True), requires_grad=False)
-        for p in model.parameters()
-    }
-    duplicate: PreTrainedModel = copy.deepcopy(model, dict(copies))
-    duplicate.train(False)
-    return duplicate

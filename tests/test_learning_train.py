@@ -10,6 +10,7 @@ import pytest
 import torch
 from rich.console import Console
 
+import agents.learning.train as loop
 from agents import ActorCritic, ActorCriticConfig, CausalPolicy, Reinforce, ReinforceConfig, Uniform, collect, evaluate, train
 from agents.learning.held_out import distinct_bigrams
 from agents.learning.progress_bar import ProgressBar
@@ -96,6 +97,25 @@ def test_an_update_that_was_cut_in_the_middle_is_not_kept(tmp_path):
     on = train(make_env(source()), Interrupt(make_agent()), 6, 8, folder=tmp_path, resume=True, **options)
     assert [line["update"] for line in on.metrics] == [3, 4, 5, 6]  # the last checkpoint was after the second
     assert [line["update"] for line in read_metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_an_update_whose_evaluation_was_cut_is_kept_without_it(tmp_path, monkeypatch):
+    calls = []
+
+    def cut_the_second(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr(loop, "evaluate", cut_the_second)
+    options = {"evaluation_env": make_env(source()), "evaluate_every": 2, "show": False, "folder": tmp_path}
+    cut = train(make_env(source()), make_agent(), 6, 8, **options)
+    assert cut.stopped_by == "interrupted" and cut.num_updates == 2
+    assert [line["update"] for line in read_metrics(tmp_path)] == [0, 1, 2]
+    assert "held_out/score" not in cut.metrics[-1] and "score" in cut.metrics[-1]
+    on = train(make_env(source()), make_agent(), 4, 8, resume=True, **options)
+    assert [line["update"] for line in on.metrics] == [3, 4]
 
 
 def test_an_evaluation_disturbs_neither_training_nor_agent():

@@ -70,20 +70,19 @@ def train(
 
     Raises ValueError where the arguments contradict each other or a checkpoint does not fit.
     """
-    if num_updates < 1 or evaluate_every < 1:
-        raise ValueError(f"num_updates and evaluate_every must be at least 1, got {num_updates} and {evaluate_every}")
-    if resume and (folder is None or not keep):
-        raise ValueError("resume=True needs folder=..., the run to go on with, and keep=True")
+    _check(num_updates, evaluate_every, can_resume=not resume or (folder is not None and keep))
     run = Run(folder if folder is not None else new_folder(agent), is_kept=keep)
     progress = run.resume(agent) if resume else Progress()
     settings = {"num_updates": num_updates, "episodes_per_update": episodes_per_update, "evaluate_every": evaluate_every, "seed": seed}
     history: list[dict[str, float]] = []
     stopped_by: str | None = None
+    line: dict[str, float] = {}
     is_whole = True  # False while an update is half done
+    num_kept = progress.num_updates  # updates in the last checkpoint
     with run.opened(agent, env, settings, progress.num_updates), ProgressBar(num_updates, progress.num_updates, show) as bar:
 
-        def note(line: dict[str, float]) -> None:
-            history.append({"update": float(progress.num_updates), **line})
+        def note(numbers: dict[str, float]) -> None:
+            history.append({"update": float(progress.num_updates), **numbers})
             run.write_metrics(progress.num_updates, history[-1])
             bar.show(history[-1])
 
@@ -105,15 +104,24 @@ def train(
                 if progress.num_updates % evaluate_every == 0 or progress.num_updates == num_updates:
                     if evaluation_env is not None:
                         line |= _held_out(evaluation_env, agent, evaluation_episodes or episodes_per_update, run, progress.num_updates)
-                    is_best = progress.judge(line, stop.min_gain)
-                    run.keep(agent, progress, is_best)
+                    run.keep(agent, progress, is_best=progress.judge(line, stop.min_gain))
+                    num_kept = progress.num_updates
                 note(line)
                 stopped_by = progress.reason(stop)
         except KeyboardInterrupt:
             stopped_by = "interrupted"
-        if is_whole and stopped_by is not None:
+        if is_whole and num_kept < progress.num_updates:
+            if not history or history[-1]["update"] < progress.num_updates:
+                note(line)  # its evaluation was interrupted; the update itself was not
             run.keep(agent, progress, is_best=False)
     return Trained(run.folder if keep else None, progress.num_updates, stopped_by or "updates", history, progress.best_score)
+
+
+def _check(num_updates: int, evaluate_every: int, can_resume: bool) -> None:
+    if num_updates < 1 or evaluate_every < 1:
+        raise ValueError(f"num_updates and evaluate_every must be at least 1, got {num_updates} and {evaluate_every}")
+    if not can_resume:
+        raise ValueError("resume=True needs folder=..., the run to go on with, and keep=True")
 
 
 def _held_out(env: Env, agent: Agent, num_episodes: int, run: Run, num_updates: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
     from agents.learning.rollout import Rollout
+    from agents.learning.stopping import Stop
     from agents.learning.train import train
     from agents.policy.causal import CausalPolicy
     from agents.policy.tabular import TabularPolicy
@@ -27,6 +28,7 @@ _HOMES = {
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
+    "Stop": "learning.stopping",
     "TabularPolicy": "policy.tabular",
     "Uniform": "uniform",
     "collect": "learning.collect",
@@ -45,6 +47,7 @@ __all__ = [
     "Reinforce",
     "ReinforceConfig",
     "Rollout",
+    "Stop",
     "TabularPolicy",
     "Uniform",
     "collect",

@@ -54,7 +54,7 @@ with FakeTensorMode():
     ids, lengths = np.ones((rows, 20), dtype=np.int64), np.array([4, 6, 4, 6, 4, 5])
     fresh = active = np.ones(rows, dtype=bool)
     mask = torch.ones(rows, width, dtype=torch.bool).to("spare")
-    for step in range(3):  # prompts that rows share, then single tokens, then rows that ended; never one alone, which fake tensors treat apart
+    for step in range(3):  # prompts that rows share, then single tokens, then rows that ended; never one alone, which fake tensors skip
         if step == 2:
             active = np.array([False, False, True, True, True, True])
         hidden = last_hidden_states(policy._sampler.model, policy._visible, memory, ids, lengths, fresh, active, policy.device)

@@ -17,14 +17,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from agents.agent import BoolArray, Decision, Observation
 from agents.learning.losses import entropy_bonus_loss, importance_weights, kl_rewards, policy_gradient_loss, value_loss
 from agents.learning.returns import FloatArray, discount_weights, gae, vtrace_targets
 from agents.learning.rollout import Rollout
-from agents.learning.step import Batch, adam, as_array, describe, take_step
+from agents.learning.step import Batch, adam, as_array, describe, like, take_step
 from agents.policy.evaluation import Evaluation
 from agents.policy.protocol import Policy
 
@@ -74,16 +73,17 @@ class ActorCritic:
 
     def loss(self, batch: Batch) -> tuple[Tensor, Evaluation]:
         """Return the loss of actor and critic on a part of the newest episodes."""
-        config, rollout, counts = self.config, batch.rollout, batch.counts
+        config, rollout = self.config, batch.rollout
         now, rewards, values = self._look(batch)
         advantages = gae(rewards, values, rollout.is_action, rollout.bootstrap, config.discount, config.mixing)
-        weighed = torch.as_tensor(advantages * discount_weights(rollout.is_action, config.discount))
-        weights = importance_weights(now.logprobs, torch.as_tensor(rollout.logprobs), config.importance_cap)
+        counts = like(batch.counts, now.logprobs)
+        weighed = like(advantages * discount_weights(rollout.is_action, config.discount), now.logprobs)
+        weights = importance_weights(now.logprobs, like(rollout.logprobs, now.logprobs), config.importance_cap)
         loss = policy_gradient_loss(now.logprobs, weighed, counts, batch.num_episodes, weights)
         if config.entropy_weight > 0:
             loss = loss + config.entropy_weight * entropy_bonus_loss(now.entropy, counts, batch.num_tokens)
         assert now.values is not None
-        return loss + value_loss(now.values, torch.as_tensor(values + advantages), counts, batch.num_tokens), now
+        return loss + value_loss(now.values, like(values + advantages, now.values), counts, batch.num_tokens), now
 
     def critic_loss(self, batch: Batch) -> tuple[Tensor, Evaluation]:
         """Return the loss of the critic on a part of earlier episodes, as the present policy would have met them."""
@@ -92,7 +92,7 @@ class ActorCritic:
         ratios = np.exp(as_array(now.logprobs) - rollout.logprobs)
         targets = vtrace_targets(rewards, values, ratios, rollout.is_action, rollout.bootstrap, config.discount, config.mixing)
         assert now.values is not None
-        return value_loss(now.values, torch.as_tensor(targets), batch.counts, batch.num_tokens), now
+        return value_loss(now.values, like(targets, now.values), like(batch.counts, now.values), batch.num_tokens), now
 
     def update(self, rollout: Rollout) -> dict[str, float]:
         """Take one step of actor and critic on the newest episodes, and one of the critic on each earlier rollout.

@@ -15,14 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from agents.agent import BoolArray, Decision, Observation
 from agents.learning.losses import entropy_bonus_loss, importance_weights, kl_loss, kl_terms, policy_gradient_loss
 from agents.learning.returns import discount_weights, hold_last, leave_one_out_baseline, mean_baseline, returns_to_go
 from agents.learning.rollout import Rollout
-from agents.learning.step import Batch, adam, describe, take_step
+from agents.learning.step import Batch, adam, describe, like, take_step
 from agents.policy.evaluation import Evaluation
 from agents.policy.protocol import Policy
 
@@ -67,7 +66,7 @@ class Reinforce:
 
     def loss(self, batch: Batch) -> tuple[Tensor, Evaluation]:
         """Return the loss of a part of a batch, whose gradient is minus that of the objective."""
-        config, rollout, counts = self.config, batch.rollout, batch.counts
+        config, rollout = self.config, batch.rollout
         now = self.policy.evaluate(
             rollout.tokens,
             rollout.prompt_lengths,
@@ -75,10 +74,12 @@ class Reinforce:
             rollout.masks,
             exact_kl=config.kl_as == "exact" and config.kl_weight > 0,
         )
-        weights = importance_weights(now.logprobs, torch.as_tensor(rollout.logprobs), config.importance_cap)
-        loss = policy_gradient_loss(now.logprobs, torch.as_tensor(batch.advantages), counts, batch.num_episodes, weights)
+        counts = like(batch.counts, now.logprobs)
+        weights = importance_weights(now.logprobs, like(rollout.logprobs, now.logprobs), config.importance_cap)
+        assert batch.advantages is not None
+        loss = policy_gradient_loss(now.logprobs, like(batch.advantages, now.logprobs), counts, batch.num_episodes, weights)
         if config.kl_as != "reward" and config.kl_weight > 0:
-            terms = now.kl if now.kl is not None else kl_terms(now.logprobs, torch.as_tensor(batch.reference_logprobs), config.kl_as)
+            terms = now.kl if now.kl is not None else kl_terms(now.logprobs, like(batch.reference_logprobs, now.logprobs), config.kl_as)
             loss = loss + config.kl_weight * kl_loss(terms, counts, batch.num_episodes)
         if config.entropy_weight > 0:
             loss = loss + config.entropy_weight * entropy_bonus_loss(now.entropy, counts, batch.num_tokens)

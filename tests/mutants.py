@@ -40,8 +40,8 @@ MUTANTS = (
     Mutant(
         "the end token is hidden from the learner",
         "agents/learning/step.py",
-        "return torch.as_tensor(self.rollout.is_action)",
-        "return torch.as_tensor(self.rollout.is_action & np.pad(self.rollout.is_action, ((0, 0), (0, 1)))[:, 1:])",
+        "return self.rollout.is_action\n",
+        "return self.rollout.is_action & np.pad(self.rollout.is_action, ((0, 0), (0, 1)))[:, 1:]\n",
         (REINFORCE_IS_EXACT,),
     ),
     Mutant(

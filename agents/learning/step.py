@@ -72,9 +72,9 @@ class Batch:
         return cls(Rollout.from_state(state["rollout"]), **arrays, num_episodes=state["num_episodes"], num_tokens=state["num_tokens"])
 
     @property
-    def counts(self) -> Tensor:
+    def counts(self) -> npt.NDArray[np.bool_]:
         """Return which entries of [B, T] a loss counts."""
-        return torch.as_tensor(self.rollout.is_action)
+        return self.rollout.is_action
 
     def parts(self, num_rows: int) -> Iterator[tuple[npt.NDArray[np.int64], Batch]]:
         """Yield parts of at most `num_rows` episodes with their row numbers; episodes of like length go together, to save padding."""
@@ -183,6 +183,12 @@ def adam(*groups: tuple[Iterable[torch.nn.Parameter], float]) -> torch.optim.Opt
     made = [(list(parameters), learning_rate) for parameters, learning_rate in groups]
     on = {parameter.device.type for parameters, _ in made for parameter in parameters}
     return torch.optim.Adam([{"params": parameters, "lr": rate} for parameters, rate in made], fused=on <= {"cpu", "cuda"})
+
+
+def like(array: npt.NDArray[Any], tensor: Tensor) -> Tensor:
+    """Return the array as a tensor on the device of another, numbers in its precision; booleans stay booleans."""
+    made = torch.as_tensor(array)
+    return made.to(tensor.device) if made.dtype == torch.bool else made.to(tensor.dtype).to(tensor.device)
 
 
 def as_array(tensor: Tensor) -> FloatArray:

@@ -93,4 +93,5 @@ def tiny_model(name: str = "llama", attention: str = "sdpa", spread: float = 0.1
                 parameter.add_(torch.randn_like(parameter) * spread)
     model.generation_config.eos_token_id = model.generation_config.pad_token_id = 256
     assert isinstance(model, PreTrainedModel)
+    model.train(False)
     return model

@@ -165,9 +165,9 @@ def test_the_end_token_inside_a_prompt_is_a_token_like_any_other():
     """The pad id equals the end token; only counts say what is padding."""
     policy = greedy_policy()
     rows = Rows(policy, 3)
-    rows.begin(0, [256, 65, 256, 66, 256])
+    rows.begin(0, [65, 66, 256])
     rows.begin(1, [65, 66])
-    rows.begin(2, [256])
+    rows.begin(2, [256, 65, 256])
     for _ in range(3):
         check_step(rows)
 
@@ -207,10 +207,20 @@ def test_a_model_with_a_table_of_positions_is_filled_to_its_last_one():
     rows = Rows(policy, 3, columns=12)
     for row, length in enumerate((2, 11, 12)):
         rows.begin(row, rows.draw(length))
-    check_step_lengths = rows.observation
-    decision = policy.act(check_step_lengths, rows.memory, rows.fresh, rows.active)
+    decision = policy.act(rows.observation, rows.memory, rows.fresh, rows.active)
     for row in range(3):
         assert decision.tokens[row] == expected_token(policy, rows.ids[row, : rows.lengths[row]])
+
+
+def test_a_turn_beside_a_longer_one_does_not_reach_beyond_the_table_of_positions():
+    policy = CausalPolicy(tiny_model("gpt2", n_positions=12, max_position_embeddings=12), device="cpu", temperature=0)
+    rows = Rows(policy, 2, columns=12)
+    rows.begin(0, rows.draw(9))
+    rows.begin(1, rows.draw(2))
+    check_step(rows)
+    rows.append(0, rows.draw(1))
+    rows.append(1, rows.draw(6))
+    check_step(rows)
 
 
 def test_nothing_is_forwarded_when_no_row_writes():

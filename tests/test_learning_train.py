@@ -99,6 +99,22 @@ def test_an_update_that_was_cut_in_the_middle_is_not_kept(tmp_path):
     assert [line["update"] for line in read_metrics(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.parametrize(("at_act", "num_evaluations"), [(1, 0), (4, 1)])
+def test_a_run_that_was_cut_before_its_first_update_can_go_on(at_act, num_evaluations, tmp_path):
+    options = {"evaluation_env": make_env(source()), "show": False, "folder": tmp_path}
+    cut = train(make_env(source()), Interrupt(make_agent(), at_act=at_act), 2, 8, **options)
+    assert (cut.stopped_by, cut.num_updates, len(cut.metrics)) == ("interrupted", 0, num_evaluations)
+    train(make_env(source()), Interrupt(make_agent()), 2, 8, resume=True, **options)
+    assert [line["update"] for line in read_metrics(tmp_path)] == [0, 1, 2]
+
+
+def test_a_new_run_does_not_write_over_another(tmp_path):
+    train(make_env(source()), Uniform(3), 1, 8, folder=tmp_path, show=False)
+    with pytest.raises(ValueError, match="holds a run already: go on with it"):
+        train(make_env(source()), Uniform(3), 1, 8, folder=tmp_path, show=False)
+    assert len(read_metrics(tmp_path)) == 1
+
+
 def test_an_update_whose_evaluation_was_cut_is_kept_without_it(tmp_path, monkeypatch):
     calls = []
 

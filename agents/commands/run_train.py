@@ -57,10 +57,14 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def run(options: Any) -> Trained:
-    """Make environment, policy and agent as the options say, and train."""
+    """Make environment, policy and agent as the options say, and train.
+
+    The policy estimates values where the agent's config has a `critic_learning_rate`.
+    """
     env = options.env.make("train")
     evaluation_env = options.env.make("held_out") if options.evaluation_episodes else None
-    policy = options.policy.make(options.env.model, value_head="ActorCritic" in options.agent, seed=options.seed)
+    has_critic = hasattr(options.config, "critic_learning_rate")
+    policy = options.policy.make(options.env.model, value_head=has_critic, seed=options.seed)
     agent = resolve(options.agent, policy=policy, config=options.config)
     folder = options.resume or options.folder or new_folder(agent)
     if options.resume is None:

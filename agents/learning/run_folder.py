@@ -56,21 +56,28 @@ class Run:
         return Progress(**restore(agent, self.last))
 
     @contextmanager
-    def opened(self, agent: Agent, env: Env, options: dict[str, Any], num_updates: int) -> Iterator[None]:
+    def opened(self, agent: Agent, env: Env, options: dict[str, Any], num_updates: int | None) -> Iterator[None]:
         """Open the files, and close them at the end.
 
         Args:
             options: of the training, for config.json.
-            num_updates: updates done before, when a run goes on. What was written after its last checkpoint is dropped, since it is
-                done again; at 0 everything is.
+            num_updates: updates done before, when a run goes on; None for a new one. What was written after the last checkpoint is
+                dropped, since it is done again.
+
+        Raises ValueError where a new run would write over another.
         """
         if not self.is_kept:
             yield
             return
+        if num_updates is None and (self.folder / "metrics.jsonl").exists():
+            raise ValueError(f"{self.folder} holds a run already: go on with it (resume), or choose another folder")
         self.folder.mkdir(parents=True, exist_ok=True)
-        if num_updates == 0:
+        if num_updates is None:
             self._write_config(agent, env, options)
-        kept = {name: _lines_until(self.folder / name, num_updates) for name in ("metrics.jsonl", "responses.jsonl")}
+        kept = {
+            name: _lines_until(self.folder / name, -1 if num_updates is None else num_updates)
+            for name in ("metrics.jsonl", "responses.jsonl")
+        }
         metrics = JSONOutputFormat(str(self.folder / "metrics.jsonl"))
         metrics.file.writelines(kept["metrics.jsonl"])
         self._logger = Logger(str(self.folder), [metrics, TensorBoardOutputFormat(str(self.folder))])
@@ -138,7 +145,7 @@ def read_metrics(folder: str | Path) -> list[dict[str, Any]]:
 
 def _lines_until(path: Path, num_updates: int) -> list[str]:
     """Return the whole lines of at most this update; a line that a crash has cut is dropped."""
-    if num_updates == 0 or not path.is_file():
+    if not path.is_file():
         return []
     with path.open(encoding="utf-8") as file:  # by newlines only: a response may hold other separators of lines
         lines = [line for line in file if line.endswith("\n")]

@@ -78,8 +78,11 @@ def train(
     stopped_by: str | None = None
     line: dict[str, float] = {}
     is_whole = True  # False while an update is half done
-    num_kept = progress.num_updates  # updates in the last checkpoint
-    with run.opened(agent, env, settings, progress.num_updates), ProgressBar(num_updates, progress.num_updates, show) as bar:
+    num_kept = progress.num_updates if resume else -1  # updates in the last checkpoint
+    with (
+        run.opened(agent, env, settings, progress.num_updates if resume else None),
+        ProgressBar(num_updates, progress.num_updates, show) as bar,
+    ):
 
         def note(numbers: dict[str, float]) -> None:
             history.append({"update": float(progress.num_updates), **numbers})
@@ -87,7 +90,7 @@ def train(
             bar.show(history[-1])
 
         try:
-            if progress.num_updates == 0 and evaluation_env is not None:
+            if progress.num_updates == 0 and progress.best_score is None and evaluation_env is not None:
                 line = _held_out(evaluation_env, agent, evaluation_episodes or episodes_per_update, run, 0)
                 progress.judge(line, stop.min_gain)
                 note(line)
@@ -111,7 +114,7 @@ def train(
         except KeyboardInterrupt:
             stopped_by = "interrupted"
         if is_whole and num_kept < progress.num_updates:
-            if not history or history[-1]["update"] < progress.num_updates:
+            if progress.num_updates and (not history or history[-1]["update"] < progress.num_updates):
                 note(line)  # its evaluation was interrupted; the update itself was not
             run.keep(agent, progress, is_best=False)
     return Trained(run.folder if keep else None, progress.num_updates, stopped_by or "updates", history, progress.best_score)

@@ -36,8 +36,10 @@ def test_steps_without_resets_contain_one_ending_per_budget_and_start(env):
     assert [judgement.score for judgement in env.unwrapped.judgements] == [0.0] * 3
 
 
-def test_every_stepping_figure_is_positive():
+def test_stepping_figures_are_positive_and_agree_with_each_other():
     stepping = Stepping("bytes", rows=2, new_tokens=4, rounds=1, seed=0)
     figures = stepping.measure_vector_steps() | stepping.measure_single_steps()
     assert {"vector_steps_vs_cartpole", "vector_steps_between_endings_vs_cartpole", "single_steps_per_second"} <= set(figures)
     assert all(figure.value > 0 and figure.n == 1 for figure in figures.values())
+    ours, cartpole = figures["vector_steps_per_second"].value, figures["vector_steps_per_second_cartpole"].value
+    assert figures["vector_steps_vs_cartpole"].value == pytest.approx(ours / cartpole)  # more than 1 means that ours is faster

@@ -1,12 +1,13 @@
 import json
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from benchmarks.measure import Measurement
 from benchmarks.peak_memory import Job, can_measure, peak_bytes_in_new_process
-from benchmarks.throughput import ABOUT, EXPERIMENTS, Settings, main, run, table_of
+from benchmarks.throughput import ABOUT, EXPERIMENTS, Settings, main, run, table_of, writing_figures
 
 SMALL = ["--model", "tinylm", "--rows", "2", "--new-tokens", "4", "--repetitions", "1", "--threads", "1"]
 PROMISED = {
@@ -46,12 +47,21 @@ def test_the_benchmark_measures_what_is_asked_for_and_writes_it(tmp_path, capsys
     assert all(name in shown for name in [*names, "1 threads", f"torch {torch.__version__}", "better"])
 
 
+def test_writing_in_half_the_time_is_twice_as_fast():
+    figures = writing_figures("float32", 60, {"ours": np.asarray([2.0, 3.0, 3.0]), "theirs": np.asarray([6.0, 6.0, 5.0])})
+    assert figures["rollout_vs_generate_float32"].value == 2.0
+    assert figures["rollout_tokens_per_second_float32"].value == 20.0
+
+
 @pytest.mark.slow
 def test_the_whole_benchmark_runs_on_a_tiny_model(tmp_path):
     path = tmp_path / "figures.json"
     assert main([*SMALL, "--json", str(path)]) == 0
     figures = json.loads(path.read_text())
     assert all(figure["value"] > 0 for figure in figures.values())
+    if can_measure():
+        ours, theirs = figures["rollout_memory"]["value"], figures["generate_memory"]["value"]
+        assert figures["rollout_memory_vs_generate"]["value"] == pytest.approx(ours / theirs)
     without_bfloat16 = {name for name in ABOUT if "bfloat16" in name}
     assert set(ABOUT) - without_bfloat16 - {"rollout_memory_vs_generate", "rollout_memory", "generate_memory"} <= set(figures)
 

@@ -32,7 +32,7 @@ from agents.policy.protocol import Policy
 class ActorCriticConfig:
     """Hold the settings of actor-critic."""
 
-    learning_rate: float = 1e-5  # of the policy, by Adam; for models of 100M parameters, small ones bear 1e-3
+    learning_rate: float = 5e-5  # of the policy, by Adam; fits 100M parameters (LOG.md); models of a few million bear 3e-4
     critic_learning_rate: float = 1e-3  # of the value head, by Adam
     mixing: float = 0.95  # 0 = one step, all on the critic; 1 = whole return, no bias from the critic
     discount: float = 1.0  # per token; below 1 later tokens matter less, in the objective itself

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 
 def draw_learning_curve(path: Path, metrics: Sequence[dict[str, Any]], held_out: Sequence[tuple[int, float, float]], title: str) -> Path:
@@ -31,6 +32,7 @@ def draw_learning_curve(path: Path, metrics: Sequence[dict[str, Any]], held_out:
     for axes, (name, label, column) in zip(figure.subplots(1, 2), panels, strict=True):
         axes.plot(updates, [line[name] for line in scored], label="training responses")
         axes.plot([point[0] for point in held_out], [point[column] for point in held_out], "o", label="held-out responses")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("updates done")
         axes.set_ylabel(label)
         axes.grid(alpha=0.3)

@@ -35,7 +35,7 @@ class DemoOptions:
     minutes: float = 10.0  # no update begins after so much training, however slow the machine
     seed: int = 0  # decides prompts and tokens
     folder: Path | None = None  # of the run; None = a new one below runs/
-    config: ReinforceConfig = field(default_factory=lambda: ReinforceConfig(learning_rate=3e-5))
+    config: ReinforceConfig = field(default_factory=ReinforceConfig)
     env: EnvOptions = field(default_factory=EnvOptions)
 
 

@@ -148,7 +148,8 @@ class SlotCache(Cache):
     def _reserve(self, needed: int, limit: int) -> None:
         if needed <= self._capacity:
             return
-        self._capacity = max(needed, min(-(-needed // _GRAIN) * _GRAIN, limit))
+        columns = -(-needed // _GRAIN) * _GRAIN
+        self._capacity = max(needed, columns if columns + _GRAIN <= limit else limit)  # no growth by less than a grain
         for stores in (self.keys, self.values):
             for layer, store in enumerate(stores):
                 larger = store.new_zeros(self.num_slots, store.shape[1], self._capacity, store.shape[3])

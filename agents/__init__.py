@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from agents.reinforce import Reinforce, ReinforceConfig
     from agents.uniform import Uniform
 
-_HOMES = {
+HOMES = {  # public name: the file it lives in
     "ActorCritic": "actor_critic",
     "ActorCriticConfig": "actor_critic",
     "Agent": "agent",
@@ -59,8 +59,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"agents.{_HOMES[name]}"), name)
+    if name in HOMES:
+        return getattr(importlib.import_module(f"agents.{HOMES[name]}"), name)
     raise AttributeError(f"module 'agents' has no attribute {name!r}")
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
+import agents
 from agents.agent import Agent
 from agents.policy.causal import CausalPolicy
 from agents.policy.models import load_model, model_source, no_progress_bar
@@ -102,17 +103,13 @@ def class_name(thing: object) -> str:
 
 
 def _known(name: str, folder: Path) -> tuple[type[Any], type[Any]]:
-    """Return the class and the config class of one of our own agents."""
-    from agents.actor_critic import ActorCritic, ActorCriticConfig
-    from agents.reinforce import Reinforce, ReinforceConfig
-
-    known: dict[str, tuple[type[Any], type[Any]]] = {
-        "agents.actor_critic:ActorCritic": (ActorCritic, ActorCriticConfig),
-        "agents.reinforce:Reinforce": (Reinforce, ReinforceConfig),
-    }
-    if name not in known:
+    """Return the class and the config class of an agent that this package exports; no other name from a file is resolved."""
+    classes = {f"agents.{home}:{public}": public for public, home in agents.HOMES.items()}
+    config_name = f"{classes.get(name)}Config"
+    if config_name not in agents.HOMES:
+        known = [name for name, public in classes.items() if f"{public}Config" in agents.HOMES]
         raise ValueError(f"{folder} holds a {name}, which is not one of {', '.join(known)}: pass its class, load(folder, agent_class=...)")
-    return known[name]
+    return getattr(agents, classes[name]), getattr(agents, config_name)
 
 
 def _whole(folder: Path) -> Path:

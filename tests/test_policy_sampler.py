@@ -8,7 +8,7 @@ from torch import nn
 
 from agents.policy.architecture import hidden_states, project, text_config
 from agents.policy.attention import VisibleTokens
-from agents.policy.sampler import OneDnnLinear, Sampler
+from agents.policy.sampler import OneDnnLinear, Sampler, onednn_packs
 from tests.tiny_models import SERVED, tiny_model
 
 IDS = torch.arange(12)[None] * 7
@@ -63,9 +63,19 @@ def test_rotary_frequencies_keep_their_precision():
 @pytest.mark.parametrize("rows", [1, 3, 64, 130])
 @pytest.mark.parametrize("bias", [False, True])
 def test_the_linear_layer_of_onednn_gives_the_same_product(dtype, rows, bias):
+    if not onednn_packs(dtype):
+        pytest.skip(f"oneDNN lays out no {dtype} weights on this processor, and the sampler does not ask it to")
     with torch.random.fork_rng(devices=[]):
         source = nn.Linear(40, 24, bias=bias)
     values = torch.randn(rows, 2, 40, generator=torch.Generator().manual_seed(0)).to(dtype).transpose(0, 1)
     ours = OneDnnLinear(source, dtype)(values)
     theirs = nn.functional.linear(values, source.weight.to(dtype), None if source.bias is None else source.bias.to(dtype))
     torch.testing.assert_close(ours, theirs, atol=1e-5 if dtype == torch.float32 else 2e-2, rtol=1e-2)
+
+
+def test_where_onednn_lays_out_no_weights_the_sampler_keeps_ordinary_layers(monkeypatch):
+    monkeypatch.setattr("agents.policy.sampler.onednn_packs", lambda dtype: False)
+    sampler = Sampler(tiny_model(), torch.bfloat16)
+    linears = [module for module in sampler.model.modules() if isinstance(module, nn.Linear)]
+    assert linears and all(linear.weight.dtype == torch.bfloat16 for linear in linears)
+    assert not any(isinstance(module, OneDnnLinear) for module in sampler.model.modules())

@@ -99,13 +99,13 @@ class RoundedEmbedding(nn.Module):
 
 def _profits(linear: nn.Linear, dtype: torch.dtype) -> bool:
     """Say whether oneDNN computes a linear layer faster than the default library."""
-    if linear.weight.device.type != "cpu" or not _packs(dtype):
+    if linear.weight.device.type != "cpu" or not onednn_packs(dtype):
         return False
     return linear.weight.dtype != dtype or linear.weight.numel() >= _LARGE
 
 
 @functools.cache
-def _packs(dtype: torch.dtype) -> bool:
+def onednn_packs(dtype: torch.dtype) -> bool:
     """Try whether this build of torch has oneDNN's linear layer on this processor, for this precision."""
     is_x86 = platform.machine().lower() in ("x86_64", "amd64")
     has_onednn = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
+    from agents.frozen import Frozen, FrozenConfig
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from agents.learning.train import train
     from agents.policy.causal import CausalPolicy
     from agents.policy.tabular import TabularPolicy
+    from agents.ppo import PPO, PPOConfig
     from agents.reinforce import Reinforce, ReinforceConfig
+    from agents.rloo import RLOO, RLOOConfig
     from agents.uniform import Uniform
 
 HOMES = {  # public name: the file it lives in
@@ -25,6 +28,12 @@ HOMES = {  # public name: the file it lives in
     "Agent": "agent",
     "CausalPolicy": "policy.causal",
     "Decision": "agent",
+    "Frozen": "frozen",
+    "FrozenConfig": "frozen",
+    "PPO": "ppo",
+    "PPOConfig": "ppo",
+    "RLOO": "rloo",
+    "RLOOConfig": "rloo",
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
@@ -39,11 +48,17 @@ HOMES = {  # public name: the file it lives in
 }
 
 __all__ = [
+    "PPO",
+    "RLOO",
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
     "CausalPolicy",
     "Decision",
+    "Frozen",
+    "FrozenConfig",
+    "PPOConfig",
+    "RLOOConfig",
     "Reinforce",
     "ReinforceConfig",
     "Rollout",

@@ -9,7 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from agents import ActorCritic, ActorCriticConfig, CausalPolicy, Reinforce, ReinforceConfig, TabularPolicy, Uniform, collect
+from agents import (
+    PPO,
+    RLOO,
+    ActorCritic,
+    ActorCriticConfig,
+    CausalPolicy,
+    PPOConfig,
+    Reinforce,
+    ReinforceConfig,
+    RLOOConfig,
+    TabularPolicy,
+    Uniform,
+    collect,
+)
 from agents.learning.step import Batch
 from tests.exact_task import (
     PROMPT,
@@ -32,8 +45,22 @@ AGENTS = {
     "actor-critic, one step": lambda policy, **options: ActorCritic(
         policy, ActorCriticConfig(critic_learning_rate=0.1, mixing=0.0, **options)
     ),
+    "rloo": lambda policy, **options: RLOO(policy, RLOOConfig(**options)),
+    "ppo": lambda policy, **options: PPO(policy, PPOConfig(critic_learning_rate=0.1, **without_shared(options))),
+    "ppo, values clipped": lambda policy, **options: PPO(
+        policy, PPOConfig(critic_learning_rate=0.1, value_clip=0.5, minibatch_size=32, **without_shared(options))
+    ),
 }
 SIZE, LENGTH = 5, 4  # vocabulary and horizon of the task that is learned: 341 responses
+
+
+def without_shared(options):
+    """Leave out the settings that agents with many steps on a rollout have as constants."""
+    return {name: value for name, value in options.items() if name not in ("max_grad_norm", "rows_per_backward")}
+
+
+def has_critic(kind):
+    return kind.startswith(("actor-critic", "ppo"))
 
 
 def share_of_optimum(policy, responses, scores, kl_weight):
@@ -58,7 +85,7 @@ def test_every_agent_reaches_95_percent_of_the_optimum(kind):
     responses = list_responses(SIZE, LENGTH, end_ids=(SIZE - 1,))
     source = Table({responses.ids(number): good_pairs(responses.ids(number)) for number in range(len(responses))})
     env = make_env(source, num_envs=64, vocab_size=SIZE, horizon=LENGTH, end=SIZE - 1)
-    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT], value_head=kind.startswith("actor-critic"))
+    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT], value_head=has_critic(kind))
     agent = AGENTS[kind](policy, learning_rate=0.1, kl_weight=0.2, rows_per_backward=256)
     for update in range(80):
         agent.update(collect(env, agent, 128, seed=update))
@@ -81,7 +108,7 @@ def rollout():
 
 
 def agent_of(kind, **options):
-    policy = table_policy(random_logits(1), random_logits(2), value_head=kind.startswith("actor-critic"))
+    policy = table_policy(random_logits(1), random_logits(2), value_head=has_critic(kind))
     return AGENTS[kind](policy, max_grad_norm=float("inf"), **options)
 
 
@@ -110,7 +137,7 @@ def test_a_rollout_without_any_score_changes_nothing_and_is_counted(kind, rollou
     assert metrics["skipped"] == 1 and metrics["share_scored"] == 0 and "score" not in metrics
 
 
-@pytest.mark.parametrize("kind", ["reinforce, mean", "reinforce, leave one out"])
+@pytest.mark.parametrize("kind", ["reinforce, mean", "reinforce, leave one out", "rloo"])
 def test_responses_with_equal_scores_teach_nothing(kind, rollout):
     equal = replace(rollout, rewards=np.where(rollout.rewards != 0, 2.0, 0.0), scores=np.full(len(rollout), 2.0))
     metrics = agent_of(kind, kl_weight=0.0).update(equal)
@@ -126,7 +153,7 @@ def test_one_response_gives_finite_numbers(kind, rollout):
 
 @pytest.mark.parametrize("kind", AGENTS)
 def test_at_the_first_step_ratios_are_one_and_the_divergence_from_the_reference_is_zero(kind):
-    policy = table_policy(random_logits(1), value_head=kind.startswith("actor-critic"))
+    policy = table_policy(random_logits(1), value_head=has_critic(kind))
     agent = AGENTS[kind](policy, learning_rate=0.1)
     responses = all_responses()
     rollout = write_all(responses, random_scores(responses).tolist(), policy)

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
     from agents.frozen import Frozen, FrozenConfig
+    from agents.grpo import GRPO, GRPOConfig
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
@@ -30,6 +31,8 @@ HOMES = {  # public name: the file it lives in
     "Decision": "agent",
     "Frozen": "frozen",
     "FrozenConfig": "frozen",
+    "GRPO": "grpo",
+    "GRPOConfig": "grpo",
     "PPO": "ppo",
     "PPOConfig": "ppo",
     "RLOO": "rloo",
@@ -48,6 +51,7 @@ HOMES = {  # public name: the file it lives in
 }
 
 __all__ = [
+    "GRPO",
     "PPO",
     "RLOO",
     "ActorCritic",
@@ -57,6 +61,7 @@ __all__ = [
     "Decision",
     "Frozen",
     "FrozenConfig",
+    "GRPOConfig",
     "PPOConfig",
     "RLOOConfig",
     "Reinforce",

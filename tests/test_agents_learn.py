@@ -111,7 +111,10 @@ def test_every_agent_reaches_95_percent_of_the_optimum(kind):
 
 
 def test_grpo_as_published_learns_and_stops_short_of_the_optimum():
-    """It follows another objective: 0.80 to 0.85 of the way at every tenth update from 10 to 80."""
+    """It follows another objective: 0.80 to 0.85 of the way at every tenth update from 10 to 80.
+
+    The penalty as a k3 loss is the reason: with it alone, and the other settings at their defaults, it was 0.75.
+    """
     assert 0.7 < share_reached(BIASED) < 0.9
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
+    from agents.frozen import Frozen, FrozenConfig
+    from agents.grpo import GRPO, GRPOConfig
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
     from agents.learning.train import train
     from agents.policy.causal import CausalPolicy
     from agents.policy.tabular import TabularPolicy
+    from agents.ppo import PPO, PPOConfig
     from agents.reinforce import Reinforce, ReinforceConfig
+    from agents.rloo import RLOO, RLOOConfig
     from agents.uniform import Uniform
 
 HOMES = {  # public name: the file it lives in
@@ -25,6 +29,14 @@ HOMES = {  # public name: the file it lives in
     "Agent": "agent",
     "CausalPolicy": "policy.causal",
     "Decision": "agent",
+    "Frozen": "frozen",
+    "FrozenConfig": "frozen",
+    "GRPO": "grpo",
+    "GRPOConfig": "grpo",
+    "PPO": "ppo",
+    "PPOConfig": "ppo",
+    "RLOO": "rloo",
+    "RLOOConfig": "rloo",
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
@@ -39,11 +51,19 @@ HOMES = {  # public name: the file it lives in
 }
 
 __all__ = [
+    "GRPO",
+    "PPO",
+    "RLOO",
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
     "CausalPolicy",
     "Decision",
+    "Frozen",
+    "FrozenConfig",
+    "GRPOConfig",
+    "PPOConfig",
+    "RLOOConfig",
     "Reinforce",
     "ReinforceConfig",
     "Rollout",

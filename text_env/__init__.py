@@ -66,3 +66,10 @@ register(
     vector_entry_point=VECTOR_ENV,
     kwargs={"prompts": None, "feedback": "feedback.sentiment:Sentiment", "max_new_tokens": 32},
 )
+# Rules whose best response is known, with few enough responses to list them all; scored from 0 to 1.
+register(
+    id="TextGen/Exact-v0",
+    entry_point="text_env.tasks.exact_env:ExactEnv",
+    vector_entry_point="text_env.tasks.exact_env:ExactVectorEnv",
+    kwargs={"rule": "count"},
+)

@@ -1,0 +1,1 @@
+"""Tasks: environments with prompts and feedback of their own."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agents.learning.stopping import Stop
     from agents.learning.train import train
     from agents.policy.causal import CausalPolicy
+    from agents.policy.listing import exact_gradient, exact_objective
     from agents.policy.tabular import TabularPolicy
     from agents.ppo import PPO, PPOConfig
     from agents.reinforce import Reinforce, ReinforceConfig
@@ -45,6 +46,8 @@ HOMES = {  # public name: the file it lives in
     "Uniform": "uniform",
     "collect": "learning.collect",
     "evaluate": "learning.held_out",
+    "exact_gradient": "policy.listing",
+    "exact_objective": "policy.listing",
     "load": "learning.checkpoint",
     "save": "learning.checkpoint",
     "train": "learning.train",
@@ -72,6 +75,8 @@ __all__ = [
     "Uniform",
     "collect",
     "evaluate",
+    "exact_gradient",
+    "exact_objective",
     "load",
     "save",
     "train",

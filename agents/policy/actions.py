@@ -95,9 +95,9 @@ class ActionBatch:
         return self.mask_table[on_device(self.mask_index[self.is_action][part], self.device)]
 
     def spread(self, values: torch.Tensor) -> torch.Tensor:
-        """Put one value per position [n] into [B, T], zero elsewhere."""
+        """Put one value per position [n, ...] into [B, T, ...], zero elsewhere."""
         rows, columns = (on_device(place, self.device) for place in np.nonzero(self.is_action))
-        zeros = torch.zeros(self.is_action.shape, dtype=values.dtype, device=values.device)
+        zeros = torch.zeros((*self.is_action.shape, *values.shape[1:]), dtype=values.dtype, device=values.device)
         return zeros.index_put((rows, columns), values)
 
 

@@ -212,6 +212,20 @@ class CausalPolicy:
             parts.append(part.spread(scores.logprobs))
         return torch.cat(parts)
 
+    def distributions(self, tokens: Ints, prompt_lengths: Ints, is_action: Bools, of_reference: bool = False) -> torch.Tensor:
+        """Return the log-probabilities [B, T, V] of all tokens, with gradient, for vocabularies of a handful; zero off actions.
+
+        Args:
+            of_reference: of the frozen reference instead, without gradient. Others as in `evaluate`.
+        """
+        model = self._needs_reference() if of_reference else self.model
+        batch = ActionBatch.of(tokens, prompt_lengths, is_action, None, self.device)
+        self.model.train(False)
+        with self._autocast(), torch.set_grad_enabled(torch.is_grad_enabled() and not of_reference):
+            logits = self._project(model)(self._states(model, batch))
+            logprobs = torch.log_softmax(logits if self.dtype == torch.float64 else logits.float(), dim=-1)
+        return batch.spread(logprobs)
+
     def parameters(self) -> Iterator[nn.Parameter]:
         """Return the language model's parameters, in the precision that is trained."""
         return self.model.parameters()

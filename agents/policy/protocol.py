@@ -47,6 +47,10 @@ class Policy(Protocol):
         """Score actions under the reference."""
         ...
 
+    def distributions(self, tokens: Any, prompt_lengths: Any, is_action: Any, of_reference: bool = False) -> Tensor:
+        """Return the log-probabilities of all tokens, for vocabularies of a handful."""
+        ...
+
     def parameters(self) -> Iterable[nn.Parameter]:
         """Return what is trained."""
         ...

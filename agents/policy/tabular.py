@@ -132,6 +132,12 @@ class TabularPolicy:
         table = self._logprobs(self.reference, states, _allowed(masks))
         return torch.where(is_action, table.gather(2, actions[..., None]).squeeze(2), 0.0)
 
+    def distributions(self, tokens: Any, prompt_lengths: Any, is_action: Any, of_reference: bool = False) -> Tensor:
+        """Return the log-probabilities of all tokens, [B, T, V]; see `CausalPolicy.distributions`."""
+        states, _, is_action = self._columns(tokens, prompt_lengths, is_action)
+        table = self._logprobs(self.reference if of_reference else self.logits, states, None)
+        return torch.where(is_action[..., None], table, 0.0)
+
     def parameters(self) -> list[torch.nn.Parameter]:
         """Return the table of logits."""
         return [self.logits]

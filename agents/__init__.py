@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agents.policy.causal import CausalPolicy
     from agents.policy.tabular import TabularPolicy
     from agents.reinforce import Reinforce, ReinforceConfig
+    from agents.soft_q import SoftQ, SoftQConfig
     from agents.uniform import Uniform
 
 HOMES = {  # public name: the file it lives in
@@ -28,6 +29,8 @@ HOMES = {  # public name: the file it lives in
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
+    "SoftQ": "soft_q",
+    "SoftQConfig": "soft_q",
     "Stop": "learning.stopping",
     "TabularPolicy": "policy.tabular",
     "Uniform": "uniform",
@@ -47,6 +50,8 @@ __all__ = [
     "Reinforce",
     "ReinforceConfig",
     "Rollout",
+    "SoftQ",
+    "SoftQConfig",
     "Stop",
     "TabularPolicy",
     "Uniform",

@@ -110,7 +110,7 @@ def test_two_rollouts_can_go_on_side_by_side(kind):
 @pytest.mark.parametrize("kind", AGENTS)
 def test_an_update_returns_finite_numbers_and_leaves_the_rollout_alone(kind):
     agent = make(kind)
-    rollout = collect(make_env(Length(), num_envs=8), agent, 16, seed=0)
+    rollout = collect(make_env(Length(), num_envs=8, group_size=2), agent, 16, seed=0)
     before = copy.deepcopy(rollout)
     metrics = agent.update(rollout)
     assert metrics["score"] == pytest.approx(rollout.scores.mean())

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
+    from agents.expert_iteration import ExpertIteration, ExpertIterationConfig
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
     from agents.learning.rollout import Rollout
     from agents.learning.stopping import Stop
     from agents.learning.train import train
+    from agents.online_dpo import OnlineDPO, OnlineDPOConfig
     from agents.policy.causal import CausalPolicy
     from agents.policy.tabular import TabularPolicy
     from agents.reinforce import Reinforce, ReinforceConfig
@@ -26,6 +28,10 @@ HOMES = {  # public name: the file it lives in
     "Agent": "agent",
     "CausalPolicy": "policy.causal",
     "Decision": "agent",
+    "ExpertIteration": "expert_iteration",
+    "ExpertIterationConfig": "expert_iteration",
+    "OnlineDPO": "online_dpo",
+    "OnlineDPOConfig": "online_dpo",
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
@@ -47,6 +53,10 @@ __all__ = [
     "Agent",
     "CausalPolicy",
     "Decision",
+    "ExpertIteration",
+    "ExpertIterationConfig",
+    "OnlineDPO",
+    "OnlineDPOConfig",
     "Reinforce",
     "ReinforceConfig",
     "Rollout",

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
     from agents.expert_iteration import ExpertIteration, ExpertIterationConfig
+    from agents.learning.best_of_n import BestOf, best_of_n
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
@@ -26,6 +27,7 @@ HOMES = {  # public name: the file it lives in
     "ActorCritic": "actor_critic",
     "ActorCriticConfig": "actor_critic",
     "Agent": "agent",
+    "BestOf": "learning.best_of_n",
     "CausalPolicy": "policy.causal",
     "Decision": "agent",
     "ExpertIteration": "expert_iteration",
@@ -40,6 +42,7 @@ HOMES = {  # public name: the file it lives in
     "Stop": "learning.stopping",
     "TabularPolicy": "policy.tabular",
     "Uniform": "uniform",
+    "best_of_n": "learning.best_of_n",
     "collect": "learning.collect",
     "evaluate": "learning.held_out",
     "load": "learning.checkpoint",
@@ -51,6 +54,7 @@ __all__ = [
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
+    "BestOf",
     "CausalPolicy",
     "Decision",
     "ExpertIteration",
@@ -65,6 +69,7 @@ __all__ = [
     "Stop",
     "TabularPolicy",
     "Uniform",
+    "best_of_n",
     "collect",
     "evaluate",
     "load",

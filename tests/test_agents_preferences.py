@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents import CausalPolicy, ExpertIteration, ExpertIterationConfig, OnlineDPO, OnlineDPOConfig, TabularPolicy, collect
+from agents import CausalPolicy, ExpertIteration, ExpertIterationConfig, OnlineDPO, OnlineDPOConfig, TabularPolicy, collect, load
+from agents.__main__ import main
 from agents.learning.preferences import (
     best_rows,
     choose_pairs,
@@ -333,3 +334,13 @@ def test_a_source_that_ranks_the_responses_of_a_batch_teaches_a_language_model(m
 def test_settings_that_mean_nothing_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.draws_globally  # tyro draws from `random` to test its own caches where it sees pytest
+@pytest.mark.parametrize("name", ["soft_q:SoftQ", "online_dpo:OnlineDPO", "expert_iteration:ExpertIteration"])
+def test_the_command_trains_and_what_it_leaves_is_loaded(name, tmp_path):
+    small = ["--model", "tinylm", "--id", "TextGen-v0", "--max-new-tokens", "4", "--num-envs", "8", "--device", "cpu", "--group-size", "2"]
+    few = ["--num-updates", "2", "--episodes-per-update", "8", "--evaluation-episodes", "0", "--kl-weight", "0.2"]
+    assert main(["train", "--agent", f"agents.{name}", *small, *few, "--folder", str(tmp_path / "run")]) == 0
+    again = load(tmp_path / "run/checkpoints/last", device="cpu")
+    assert type(again).__name__ == name.partition(":")[2] and again.config.kl_weight == 0.2 and again.policy.version == 2

@@ -8,32 +8,41 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
+    from agents.expert_iteration import ExpertIteration, ExpertIterationConfig
     from agents.frozen import Frozen, FrozenConfig
     from agents.grpo import GRPO, GRPOConfig
+    from agents.learning.best_of_n import BestOf, best_of_n
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
     from agents.learning.rollout import Rollout
     from agents.learning.stopping import Stop
     from agents.learning.train import train
+    from agents.online_dpo import OnlineDPO, OnlineDPOConfig
     from agents.policy.causal import CausalPolicy
     from agents.policy.listing import exact_gradient, exact_objective
     from agents.policy.tabular import TabularPolicy
     from agents.ppo import PPO, PPOConfig
     from agents.reinforce import Reinforce, ReinforceConfig
     from agents.rloo import RLOO, RLOOConfig
+    from agents.soft_q import SoftQ, SoftQConfig
     from agents.uniform import Uniform
 
 HOMES = {  # public name: the file it lives in
     "ActorCritic": "actor_critic",
     "ActorCriticConfig": "actor_critic",
     "Agent": "agent",
+    "BestOf": "learning.best_of_n",
     "CausalPolicy": "policy.causal",
     "Decision": "agent",
+    "ExpertIteration": "expert_iteration",
+    "ExpertIterationConfig": "expert_iteration",
     "Frozen": "frozen",
     "FrozenConfig": "frozen",
     "GRPO": "grpo",
     "GRPOConfig": "grpo",
+    "OnlineDPO": "online_dpo",
+    "OnlineDPOConfig": "online_dpo",
     "PPO": "ppo",
     "PPOConfig": "ppo",
     "RLOO": "rloo",
@@ -41,9 +50,12 @@ HOMES = {  # public name: the file it lives in
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
+    "SoftQ": "soft_q",
+    "SoftQConfig": "soft_q",
     "Stop": "learning.stopping",
     "TabularPolicy": "policy.tabular",
     "Uniform": "uniform",
+    "best_of_n": "learning.best_of_n",
     "collect": "learning.collect",
     "evaluate": "learning.held_out",
     "exact_gradient": "policy.listing",
@@ -60,19 +72,27 @@ __all__ = [
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
+    "BestOf",
     "CausalPolicy",
     "Decision",
+    "ExpertIteration",
+    "ExpertIterationConfig",
     "Frozen",
     "FrozenConfig",
     "GRPOConfig",
+    "OnlineDPO",
+    "OnlineDPOConfig",
     "PPOConfig",
     "RLOOConfig",
     "Reinforce",
     "ReinforceConfig",
     "Rollout",
+    "SoftQ",
+    "SoftQConfig",
     "Stop",
     "TabularPolicy",
     "Uniform",
+    "best_of_n",
     "collect",
     "evaluate",
     "exact_gradient",

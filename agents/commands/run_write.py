@@ -16,6 +16,7 @@ from rich.text import Text
 
 import text_env  # noqa: F401  (registers the environments)
 from agents.commands.options import PolicyOptions, parse
+from agents.learning.best_of_n import BestOf, best_of_n
 from agents.learning.collect import collect
 from agents.learning.rollout import Rollout
 from agents.reinforce import Reinforce
@@ -31,6 +32,7 @@ class WriteOptions:
     model: str = "smollm2"  # "tinylm", "smollm2", a hub id, a folder, a checkpoint, or the folder of a run (its best checkpoint)
     feedback: str = "feedback.sentiment:Sentiment"  # import path of the source that scores
     num: int = 4  # responses to each prompt
+    best_of: int = 1  # responses that are written and judged for each one that is shown, the best of them; costs that many times as much
     max_new_tokens: int = 32  # tokens a response may have
     stop: tuple[str, ...] = ()  # texts that end a response
     chat_template: bool = False  # show prompts to the model as chat messages
@@ -47,16 +49,20 @@ def main(arguments: Sequence[str]) -> int:
         raise ValueError(f"--num must be at least 1, got {options.num}")
     if options.prompt and options.prompts is not None:
         raise ValueError("give either prompts or --prompts FILE, not both")
-    rollout = write(options)
-    order = np.lexsort((rollout.episode_index, rollout.prompt_index))
-    (_print_json if options.json else _print_page)(rollout, order.tolist())
+    if options.best_of < 1:
+        raise ValueError(f"--best-of must be at least 1, got {options.best_of}")
+    best = write(options)
+    order = np.lexsort((best.rollout.episode_index, best.rollout.prompt_index))
+    (_print_json if options.json else _print_page)(best.rollout, order.tolist())
+    if options.best_of > 1:
+        _print_costs(best, Console(stderr=options.json))
     return 0
 
 
-def write(options: WriteOptions) -> Rollout:
-    """Write `num` responses to every prompt."""
+def write(options: WriteOptions) -> BestOf:
+    """Write `num` responses to every prompt, or `num` times `best_of` and keep the best."""
     model = checkpoint_in(options.model)
-    policy = options.policy.make(model, reference=None)
+    agent = Reinforce(options.policy.make(model, reference=None))
     env = gym.make_vec(
         "TextGen-v0",
         num_envs=options.num_envs,
@@ -67,10 +73,13 @@ def write(options: WriteOptions) -> Rollout:
         max_new_tokens=options.max_new_tokens,
         stop=options.stop,
         chat_template=options.chat_template,
-        group_size=options.num,
+        group_size=options.num if options.best_of == 1 else options.best_of,
     )
-    num_prompts = len(env.unwrapped.writing.prefixes.prompts)  # type: ignore[attr-defined]
-    return collect(env, Reinforce(policy), num_prompts * options.num, seed=options.seed)
+    num_shown = len(env.unwrapped.writing.prefixes.prompts) * options.num  # type: ignore[attr-defined]
+    if options.best_of == 1:
+        written = collect(env, agent, num_shown, seed=options.seed)
+        return BestOf(written, written, 1)  # those without a score are shown too
+    return best_of_n(env, agent, num_shown * options.best_of, options.best_of, seed=options.seed)
 
 
 def checkpoint_in(model: str) -> str:
@@ -105,3 +114,15 @@ def _print_page(rollout: Rollout, order: list[int]) -> None:
         console.print(
             f"\nmean score {rollout.scores[rollout.is_scored].mean():+.3f} of {int(rollout.is_scored.sum())} responses", highlight=False
         )
+
+
+def _print_costs(best: BestOf, console: Console) -> None:
+    """Say what it took to find the best responses, and how far the choice may have led away from the model."""
+    without = f"; {best.num_without} times none of them had a score" if best.num_without else ""
+    console.print(
+        f"best of {best.n}: {len(best.written)} responses with {best.num_tokens} tokens were written and the feedback was asked "
+        f"{best.num_questions} times to show {len(best.rollout)}{without}; "
+        f"at most {best.kl_bound:.2f} nats a response from what the model writes",
+        highlight=False,
+        soft_wrap=True,
+    )

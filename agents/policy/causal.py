@@ -27,7 +27,7 @@ from agents.policy.models import ready_model
 from agents.policy.precision import choose_compute_dtype, choose_device, choose_dtype
 from agents.policy.reference import make_reference
 from agents.policy.sampler import Sampler
-from agents.policy.sampling import best_tokens, draw_tokens
+from agents.policy.sampling import best_tokens, draw_tokens, mix_with_uniform
 from agents.policy.served import check_served
 from agents.policy.slots import SlotCache, SlotTable
 from agents.policy.value_head import ValueHead
@@ -110,7 +110,13 @@ class CausalPolicy:
 
     @torch.no_grad()
     def act(
-        self, observation: Observation, memory: Memory, fresh: BoolArray, active: BoolArray, action_mask: BoolArray | None = None
+        self,
+        observation: Observation,
+        memory: Memory,
+        fresh: BoolArray,
+        active: BoolArray,
+        action_mask: BoolArray | None = None,
+        epsilon: float = 0.0,
     ) -> Decision:
         """Choose a token for each active row.
 
@@ -122,6 +128,7 @@ class CausalPolicy:
             fresh: [N] rows whose episode has just begun.
             active: [N] rows that still write.
             action_mask: [N, V] tokens that may be chosen; None means all.
+            epsilon: share of uniform tokens mixed into the distribution; log-probabilities are those of the mixture.
 
         Raises:
             ValueError: a memory of older weights, a row without a new token, a mask of another width than the logits.
@@ -140,18 +147,22 @@ class CausalPolicy:
         hidden = last_hidden_states(self._sampler.model, self._visible, memory, ids, lengths, fresh, active, self.device)
         rows = memory.table.rows
         mask = None if action_mask is None else torch.from_numpy(action_mask[rows]).to(self.device)
-        chosen, their_logprobs = self._choose(hidden, mask, memory.generator)
+        chosen, their_logprobs = self._choose(hidden, mask, memory.generator, epsilon)
         tokens[rows] = chosen.cpu().numpy()
         logprobs[rows] = their_logprobs.cpu().numpy()
         if self.value_head is not None and values is not None:
             values[rows] = self.value_head(hidden).cpu().numpy()
         return Decision(tokens, logprobs, values)
 
-    def _choose(self, hidden: torch.Tensor, mask: torch.Tensor | None, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    def _choose(
+        self, hidden: torch.Tensor, mask: torch.Tensor | None, generator: torch.Generator, epsilon: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self._project(self._sampler.model)(hidden)
         if mask is not None:
             logits = logits.masked_fill(~mask, -torch.inf)
-        if self.temperature == 0:
+        if epsilon > 0:
+            logits = mix_with_uniform(logits, epsilon, is_greedy=self.temperature == 0)
+        elif self.temperature == 0:
             return best_tokens(logits)
         precise = torch.float32 if self.device.type == "mps" else torch.float64
         uniforms = torch.rand(len(logits), generator=generator, dtype=precise).to(self.device)

@@ -24,9 +24,15 @@ class Policy(Protocol):
         ...
 
     def act(
-        self, observation: Observation, memory: Any, fresh: BoolArray, active: BoolArray, action_mask: BoolArray | None = None
+        self,
+        observation: Observation,
+        memory: Any,
+        fresh: BoolArray,
+        active: BoolArray,
+        action_mask: BoolArray | None = None,
+        epsilon: float = 0.0,
     ) -> Decision:
-        """Choose a token for each active row."""
+        """Choose a token for each active row; with probability epsilon any allowed one."""
         ...
 
     def evaluate(

@@ -52,6 +52,22 @@ def best_tokens(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return tokens, torch.log_softmax(precise, -1).gather(1, tokens[:, None]).squeeze(1)
 
 
+def mix_with_uniform(logits: torch.Tensor, epsilon: float, is_greedy: bool = False) -> torch.Tensor:
+    """Return log-probabilities [n, V] of a distribution that explores: (1 - epsilon) * softmax(logits) + epsilon / num_allowed.
+
+    Args:
+        logits: [n, V], of any floating dtype; -inf where a token may not be chosen.
+        epsilon: between 0 and 1.
+        is_greedy: the most probable token in the place of softmax(logits).
+    """
+    precise = logits if logits.dtype == torch.float64 else logits.float()
+    allowed = precise > -torch.inf
+    own = torch.softmax(precise, -1)
+    if is_greedy:
+        own = torch.zeros_like(own).scatter_(1, own.argmax(-1, keepdim=True), 1.0)
+    return ((1 - epsilon) * own + epsilon * allowed / allowed.sum(-1, keepdim=True)).log()
+
+
 def _invert(weights: torch.Tensor, uniforms: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Choose index i with probability weights[i] / sum by a uniform number, and return it with a fresh uniform number.
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from agents.agent import Decision, Observation
 from agents.policy.evaluation import Evaluation
 from agents.policy.logprobs import ActionMasks
+from agents.policy.sampling import mix_with_uniform
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
@@ -76,9 +77,15 @@ class TabularPolicy:
         return TabularMemory(np.random.default_rng(self._seeds.spawn(1)[0] if seed is None else seed), self.version)
 
     def act(
-        self, observation: Observation, memory: TabularMemory, fresh: BoolArray, active: BoolArray, action_mask: BoolArray | None = None
+        self,
+        observation: Observation,
+        memory: TabularMemory,
+        fresh: BoolArray,
+        active: BoolArray,
+        action_mask: BoolArray | None = None,
+        epsilon: float = 0.0,
     ) -> Decision:
-        """Draw one token for each active row."""
+        """Draw one token for each active row; see `CausalPolicy.act`."""
         if memory.version != self.version:
             raise ValueError(
                 f"the memory is from version {memory.version} of the policy, which is now at {self.version}: call start() again"
@@ -89,10 +96,11 @@ class TabularPolicy:
         states = self._states(observation["input_ids"][rows], prompt_lengths)[np.arange(len(rows)), lengths - prompt_lengths]
         with torch.no_grad():
             mask = None if action_mask is None else torch.as_tensor(action_mask[rows])
-            logprobs = self._logprobs(self.logits, torch.as_tensor(states), mask).numpy()
+            own = self._logprobs(self.logits, torch.as_tensor(states), mask)
+            logprobs = (own if epsilon == 0 else mix_with_uniform(own, epsilon, is_greedy=self.temperature == 0)).numpy()
         ends = np.exp(logprobs).cumsum(axis=1)
         drawn = (memory.generator.random((len(rows), 1)) * ends[:, -1:] >= ends).sum(axis=1)
-        chosen = logprobs.argmax(axis=1) if self.temperature == 0 else drawn
+        chosen = logprobs.argmax(axis=1) if self.temperature == 0 and epsilon == 0 else drawn
         decision = Decision(
             np.zeros(len(active), dtype=np.int64), np.zeros(len(active), dtype=np.float32), self._row_values(rows, states, len(active))
         )

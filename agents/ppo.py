@@ -35,7 +35,7 @@ from agents.policy.protocol import Policy
 class PPOConfig:
     """Hold the settings of PPO."""
 
-    learning_rate: float = 5e-5  # of the policy, by Adam; fits 100M parameters (LOG.md); models of a few million bear 3e-4
+    learning_rate: float = 1e-5  # of the policy, by Adam; lower than REINFORCE's for several steps; models of a few million bear 1e-4
     critic_learning_rate: float = 1e-3  # of the value head, by Adam
     epochs: int = 4  # times that each episode is used; 1 with one minibatch = actor-critic
     minibatch_size: int = 64  # episodes per step

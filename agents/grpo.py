@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from agents.agent import BoolArray, Decision, Observation
-from agents.learning.epochs import ROWS_PER_BACKWARD, look, measure_update, take_steps
+from agents.learning.epochs import look, measure_update, rows_at_once, take_steps
 from agents.learning.groups import comparable_rows, group_advantages
 from agents.learning.losses import clipped_gains, episode_mean, importance_weights, kl_rewards, kl_terms, response_mean, token_mean
 from agents.learning.rollout import Rollout
@@ -95,7 +95,7 @@ class GRPO:
         compared = rollout.take(comparable_rows(rollout, config.drop_degenerate))
         if len(compared) == 0:
             return describe(rollout) | {"skipped": 1.0}
-        batch = Batch.of(self.policy, compared, 0.0, ROWS_PER_BACKWARD)
+        batch = Batch.of(self.policy, compared, 0.0, rows_at_once(compared))
         old = look(self.policy, batch)
         penalty = config.kl_weight if config.kl_as == "reward" else 0.0
         rewards = kl_rewards(compared.rewards, old.logprobs, batch.reference_logprobs, compared.is_action, penalty)

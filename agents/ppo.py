@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from agents.agent import BoolArray, Decision, Observation
-from agents.learning.epochs import ROWS_PER_BACKWARD, look, measure_update, take_steps
+from agents.learning.epochs import look, measure_update, rows_at_once, take_steps
 from agents.learning.kl_control import KLControl
 from agents.learning.losses import clipped_gains, clipped_value_loss, episode_mean, importance_weights, kl_rewards
 from agents.learning.returns import gae
@@ -98,7 +98,7 @@ class PPO:
         counted = rollout.take(np.flatnonzero(rollout.is_scored | rollout.is_truncated))
         if len(counted) == 0:
             return describe(rollout) | {"skipped": 1.0}
-        batch = Batch.of(self.policy, counted, 0.0, ROWS_PER_BACKWARD)
+        batch = Batch.of(self.policy, counted, 0.0, rows_at_once(counted))
         old = look(self.policy, batch)
         rewards = kl_rewards(counted.rewards, old.logprobs, batch.reference_logprobs, counted.is_action, self.kl.weight)
         advantages = gae(rewards, old.values, counted.is_action, counted.bootstrap, 1.0, config.mixing)

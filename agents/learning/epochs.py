@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.learning.rollout import Rollout
 from agents.learning.step import Batch, FloatArray, as_array, measure, take_step
 from agents.policy.evaluation import Evaluation
 from agents.policy.protocol import Policy
 
 MAX_GRAD_NORM = 1.0  # as in REINFORCE
-ROWS_PER_BACKWARD = 16  # episodes in memory at a time; no effect on the result
+TOKENS_AT_ONCE = 640  # of prompts and responses in memory at a time, 16 episodes of 40; no effect on the result
 
 
 class Look(NamedTuple):
@@ -29,11 +30,16 @@ class Look(NamedTuple):
     values: FloatArray
 
 
+def rows_at_once(rollout: Rollout) -> int:
+    """Return how many episodes to have in memory at a time."""
+    return max(1, TOKENS_AT_ONCE // rollout.tokens.shape[1])
+
+
 @torch.no_grad()
-def look(policy: Policy, batch: Batch, rows_per_chunk: int = ROWS_PER_BACKWARD) -> Look:
+def look(policy: Policy, batch: Batch) -> Look:
     """Ask the learner's policy, in the learner's precision, for everything that it says of a batch."""
     seen = Look(*(np.zeros(batch.rollout.is_action.shape) for _ in Look._fields))
-    for rows, part in batch.parts(rows_per_chunk):
+    for rows, part in batch.parts(rows_at_once(batch.rollout)):
         rollout = part.rollout
         now = policy.evaluate(rollout.tokens, rollout.prompt_lengths, rollout.is_action, rollout.masks)
         for array, tensor in ((seen.logprobs, now.logprobs), (seen.entropy, now.entropy), (seen.values, now.values)):
@@ -72,7 +78,7 @@ def take_steps(
     met: list[dict[str, float]] = []
     num_steps = 0
     for minibatch in (each for _ in range(epochs) for each in batch.minibatches(minibatch_size, generator)):
-        met.append(take_step(loss_of, minibatch, optimizer, MAX_GRAD_NORM, ROWS_PER_BACKWARD, stop_kl))
+        met.append(take_step(loss_of, minibatch, optimizer, MAX_GRAD_NORM, rows_at_once(minibatch.rollout), stop_kl))
         if met[-1]["update_kl_nats_per_token"] > stop_kl:
             break
         num_steps += 1

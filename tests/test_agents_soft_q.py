@@ -164,7 +164,7 @@ def test_soft_q_learning_reaches_the_exact_optimum_whoever_chose_the_tokens(way)
     responses = list_responses(SIZE, LENGTH, end_ids=(SIZE - 1,))
     source = Table({responses.ids(number): good_pairs(responses.ids(number)) for number in range(len(responses))})
     env = make_env(source, num_envs=64, vocab_size=SIZE, horizon=LENGTH, end=SIZE - 1)
-    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT], value_head=True)
+    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT], logits=0.5 * random_logits(4, SIZE, LENGTH), value_head=True)
     options = {"learning_rate": 0.1, "critic_learning_rate": 0.1, "kl_weight": 0.2, "rows_per_backward": 256, **WAYS[way]}
     agent = SoftQ(policy, SoftQConfig(**options))
     for update in range(50):
@@ -271,7 +271,7 @@ def test_at_the_first_step_ratios_are_one_and_later_they_are_not(rollout):
     agent = SoftQ(policy_of(random_logits(1)), SoftQConfig(learning_rate=0.1))
     metrics = agent.update(rollout)
     assert metrics["ratio_max"] == 1 and metrics["kl_nats_per_response"] == 0
-    assert agent.update(rollout)["ratio_max"] > 1
+    assert agent.update(rollout)["ratio_max"] > 1 and agent.policy.version == 2
 
 
 def test_each_earlier_rollout_is_learned_from_by_the_present_policy(rollout):

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
     from agents.expert_iteration import ExpertIteration, ExpertIterationConfig
+    from agents.frozen import Frozen, FrozenConfig
+    from agents.grpo import GRPO, GRPOConfig
     from agents.learning.best_of_n import BestOf, best_of_n
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from agents.online_dpo import OnlineDPO, OnlineDPOConfig
     from agents.policy.causal import CausalPolicy
     from agents.policy.tabular import TabularPolicy
+    from agents.ppo import PPO, PPOConfig
     from agents.reinforce import Reinforce, ReinforceConfig
+    from agents.rloo import RLOO, RLOOConfig
     from agents.soft_q import SoftQ, SoftQConfig
     from agents.uniform import Uniform
 
@@ -32,8 +36,16 @@ HOMES = {  # public name: the file it lives in
     "Decision": "agent",
     "ExpertIteration": "expert_iteration",
     "ExpertIterationConfig": "expert_iteration",
+    "Frozen": "frozen",
+    "FrozenConfig": "frozen",
+    "GRPO": "grpo",
+    "GRPOConfig": "grpo",
     "OnlineDPO": "online_dpo",
     "OnlineDPOConfig": "online_dpo",
+    "PPO": "ppo",
+    "PPOConfig": "ppo",
+    "RLOO": "rloo",
+    "RLOOConfig": "rloo",
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
@@ -51,6 +63,9 @@ HOMES = {  # public name: the file it lives in
 }
 
 __all__ = [
+    "GRPO",
+    "PPO",
+    "RLOO",
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
@@ -59,8 +74,13 @@ __all__ = [
     "Decision",
     "ExpertIteration",
     "ExpertIterationConfig",
+    "Frozen",
+    "FrozenConfig",
+    "GRPOConfig",
     "OnlineDPO",
     "OnlineDPOConfig",
+    "PPOConfig",
+    "RLOOConfig",
     "Reinforce",
     "ReinforceConfig",
     "Rollout",

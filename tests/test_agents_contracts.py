@@ -47,7 +47,7 @@ def make(kind):
 
 
 def test_the_agents_of_the_package_are_found():
-    assert {kind.__name__ for kind in AGENTS} >= {"Uniform", "Reinforce", "ActorCritic"}
+    assert {kind.__name__ for kind in AGENTS} >= {"Uniform", "Frozen", "Reinforce", "RLOO", "ActorCritic", "PPO"}
 
 
 @pytest.mark.parametrize("kind", AGENTS)
@@ -58,7 +58,7 @@ def test_an_agent_keeps_to_the_protocol(kind):
 def test_everything_that_the_package_names_is_there():
     for name in agents.__all__:
         assert getattr(agents, name).__name__ == name
-    assert dir(agents) == agents.__all__
+    assert dir(agents) == sorted(agents.__all__)
     with pytest.raises(AttributeError, match="has no attribute 'PPP'"):
         _ = agents.PPP
 
@@ -122,7 +122,10 @@ def test_an_update_returns_finite_numbers_and_leaves_the_rollout_alone(kind):
 
 @pytest.mark.parametrize("kind", [kind for kind in AGENTS if "config" in inspect.signature(kind).parameters])
 def test_an_agent_file_is_read_in_the_same_order_as_the_others(kind):
-    """Docstring, config with a comment behind every field, the class; in it start, act, loss, update. Then `diff` shows the idea."""
+    """Docstring, config with a comment behind every field, the class; in it start, act, loss, update. Then `diff` shows the idea.
+
+    An agent without settings learns nothing, and has no loss.
+    """
     source = inspect.getsource(importlib.import_module(kind.__module__))
     tree = ast.parse(source)
     assert ast.get_docstring(tree)
@@ -134,4 +137,4 @@ def test_an_agent_file_is_read_in_the_same_order_as_the_others(kind):
     for field in settings.body[1:]:
         assert "  # " in lines[field.lineno - 1], f"{config.__name__}: the field in {lines[field.lineno - 1]!r} has no comment"
     order = [node.name for node in learner.body if isinstance(node, ast.FunctionDef) and node.name in ("start", "act", "loss", "update")]
-    assert order == ["start", "act", "loss", "update"]
+    assert order == (["start", "act", "loss", "update"] if dataclasses.fields(config) else ["start", "act", "update"])

@@ -9,7 +9,22 @@ import numpy as np
 import pytest
 import torch
 
-from agents import ActorCritic, ActorCriticConfig, CausalPolicy, Reinforce, ReinforceConfig, TabularPolicy, Uniform, collect
+from agents import (
+    GRPO,
+    PPO,
+    RLOO,
+    ActorCritic,
+    ActorCriticConfig,
+    CausalPolicy,
+    GRPOConfig,
+    PPOConfig,
+    Reinforce,
+    ReinforceConfig,
+    RLOOConfig,
+    TabularPolicy,
+    Uniform,
+    collect,
+)
 from agents.learning.step import Batch
 from tests.exact_task import (
     PROMPT,
@@ -32,8 +47,29 @@ AGENTS = {
     "actor-critic, one step": lambda policy, **options: ActorCritic(
         policy, ActorCriticConfig(critic_learning_rate=0.1, mixing=0.0, **options)
     ),
+    "rloo": lambda policy, **options: RLOO(policy, RLOOConfig(**options)),
+    "ppo": lambda policy, **options: PPO(policy, PPOConfig(critic_learning_rate=0.1, **without_shared(options))),
+    "ppo, values clipped": lambda policy, **options: PPO(
+        policy, PPOConfig(critic_learning_rate=0.1, value_clip=0.5, minibatch_size=32, **without_shared(options))
+    ),
+    "grpo": lambda policy, **options: GRPO(policy, GRPOConfig(**without_shared(options))),
+    "grpo, as published": lambda policy, **options: GRPO(
+        policy, GRPOConfig(divide_by_std=True, mean_over="response", clip_above=0.2, kl_as="k3", **without_shared(options))
+    ),
+    "grpo, as dapo": lambda policy, **options: GRPO(
+        policy, GRPOConfig(mean_over="token", divide_by_std=True, drop_degenerate=True, **without_shared(options))
+    ),
 }
 SIZE, LENGTH = 5, 4  # vocabulary and horizon of the task that is learned: 341 responses
+
+
+def without_shared(options):
+    """Leave out the settings that agents with many steps on a rollout have as constants."""
+    return {name: value for name, value in options.items() if name not in ("max_grad_norm", "rows_per_backward")}
+
+
+def has_critic(kind):
+    return kind.startswith(("actor-critic", "ppo"))
 
 
 def share_of_optimum(policy, responses, scores, kl_weight):
@@ -53,16 +89,33 @@ def good_pairs(ids):
     return sum(pair in ((0, 1), (1, 2), (2, 0)) for pair in pairwise(ids)) + 0.5 * (ids[-1] == SIZE - 1)
 
 
-@pytest.mark.parametrize("kind", AGENTS)
-def test_every_agent_reaches_95_percent_of_the_optimum(kind):
+SEVERAL_STEPS = [kind for kind in AGENTS if kind.startswith(("ppo", "grpo"))]  # on each rollout, so that fewer rollouts do
+BIASED = "grpo, as published"
+
+
+def share_reached(kind):
+    """Train an agent on a task of 341 responses, and return how much of the way to the optimum it has gone."""
     responses = list_responses(SIZE, LENGTH, end_ids=(SIZE - 1,))
     source = Table({responses.ids(number): good_pairs(responses.ids(number)) for number in range(len(responses))})
-    env = make_env(source, num_envs=64, vocab_size=SIZE, horizon=LENGTH, end=SIZE - 1)
-    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT], value_head=kind.startswith("actor-critic"))
+    env = make_env(source, num_envs=64, vocab_size=SIZE, horizon=LENGTH, end=SIZE - 1, group_size=4 if kind.startswith("grpo") else 1)
+    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT], value_head=has_critic(kind))
     agent = AGENTS[kind](policy, learning_rate=0.1, kl_weight=0.2, rows_per_backward=256)
-    for update in range(80):
+    for update in range(20 if kind in SEVERAL_STEPS else 80):
         agent.update(collect(env, agent, 128, seed=update))
-    assert share_of_optimum(policy, responses, responses.scores(good_pairs), 0.2) > 0.95
+    return share_of_optimum(policy, responses, responses.scores(good_pairs), 0.2)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in AGENTS if kind != BIASED])
+def test_every_agent_reaches_95_percent_of_the_optimum(kind):
+    assert share_reached(kind) > 0.95
+
+
+def test_grpo_as_published_learns_and_stops_short_of_the_optimum():
+    """It follows another objective: 0.80 to 0.85 of the way at every tenth update from 10 to 80.
+
+    The penalty as a k3 loss is the reason: with it alone, and the other settings at their defaults, it was 0.75.
+    """
+    assert 0.7 < share_reached(BIASED) < 0.9
 
 
 def test_uniform_chooses_every_allowed_token_equally_often_and_says_so():
@@ -77,11 +130,16 @@ def test_uniform_chooses_every_allowed_token_equally_often_and_says_so():
 @pytest.fixture
 def rollout():
     responses = all_responses()
-    return write_all(responses, random_scores(responses).tolist(), table_policy(random_logits(1)))
+    return in_groups(write_all(responses, random_scores(responses).tolist(), table_policy(random_logits(1))))
+
+
+def in_groups(rollout, size=5):
+    """Return the rollout as if every `size` episodes had been written as one group."""
+    return replace(rollout, group=np.arange(len(rollout)) // size)
 
 
 def agent_of(kind, **options):
-    policy = table_policy(random_logits(1), random_logits(2), value_head=kind.startswith("actor-critic"))
+    policy = table_policy(random_logits(1), random_logits(2), value_head=has_critic(kind))
     return AGENTS[kind](policy, max_grad_norm=float("inf"), **options)
 
 
@@ -110,15 +168,16 @@ def test_a_rollout_without_any_score_changes_nothing_and_is_counted(kind, rollou
     assert metrics["skipped"] == 1 and metrics["share_scored"] == 0 and "score" not in metrics
 
 
-@pytest.mark.parametrize("kind", ["reinforce, mean", "reinforce, leave one out"])
+@pytest.mark.parametrize("kind", ["reinforce, mean", "reinforce, leave one out", "rloo", "grpo"])
 def test_responses_with_equal_scores_teach_nothing(kind, rollout):
     equal = replace(rollout, rewards=np.where(rollout.rewards != 0, 2.0, 0.0), scores=np.full(len(rollout), 2.0))
     metrics = agent_of(kind, kl_weight=0.0).update(equal)
     assert metrics["grad_norm"] == pytest.approx(0, abs=1e-15)
+    assert metrics["share_degenerate_groups"] == 1
     assert all(np.isfinite(list(metrics.values())))
 
 
-@pytest.mark.parametrize("kind", AGENTS)
+@pytest.mark.parametrize("kind", [kind for kind in AGENTS if not kind.startswith("grpo")])
 def test_one_response_gives_finite_numbers(kind, rollout):
     metrics = agent_of(kind).update(rollout.take(np.array([0])))
     assert all(np.isfinite(list(metrics.values())))
@@ -126,10 +185,10 @@ def test_one_response_gives_finite_numbers(kind, rollout):
 
 @pytest.mark.parametrize("kind", AGENTS)
 def test_at_the_first_step_ratios_are_one_and_the_divergence_from_the_reference_is_zero(kind):
-    policy = table_policy(random_logits(1), value_head=kind.startswith("actor-critic"))
+    policy = table_policy(random_logits(1), value_head=has_critic(kind))
     agent = AGENTS[kind](policy, learning_rate=0.1)
     responses = all_responses()
-    rollout = write_all(responses, random_scores(responses).tolist(), policy)
+    rollout = in_groups(write_all(responses, random_scores(responses).tolist(), policy))
     metrics = agent.update(rollout)
     assert metrics["ratio_mean"] == metrics["ratio_max"] == 1
     assert metrics["sampler_mismatch_nats_per_token"] == metrics["kl_nats_per_response"] == metrics["kl_nats_per_token"] == 0

@@ -43,6 +43,14 @@ def token_mean(terms: Tensor, counts: Tensor, num_tokens: float) -> Tensor:
     return torch.where(counts, terms, 0.0).sum() / num_tokens
 
 
+def response_mean(terms: Tensor, counts: Tensor, num_episodes: float) -> Tensor:
+    """Average over the tokens of each episode, then over episodes: a token weighs the less, the longer its episode (GRPO as published).
+
+    Arguments as in `episode_mean`. Returns: a scalar.
+    """
+    return episode_mean(terms / counts.sum(1, keepdim=True).clamp(min=1), counts, num_episodes)
+
+
 def policy_gradient_loss(
     logprobs: Tensor, advantages: Tensor, counts: Tensor, num_episodes: float, weights: Tensor | None = None
 ) -> Tensor:
@@ -63,7 +71,26 @@ def policy_gradient_loss(
     return -episode_mean(weighted.to(logprobs.dtype) * logprobs, counts, num_episodes)
 
 
-def importance_weights(logprobs: Tensor, sampler_logprobs: Tensor, cap: float) -> Tensor:
+def clipped_gains(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, clip_below: float, clip_above: float) -> Tensor:
+    """Compute what each token gains by having become likelier, with no reward for leaving a range (Schulman et al. 2017, eq. 7).
+
+    gain_t = min(ratio_t * A_t, clip(ratio_t, 1 - clip_below, 1 + clip_above) * A_t),   ratio_t = pi(a_t | s_t) / pi_old(a_t | s_t)
+
+    At ratio 1 its gradient is A_t times that of log pi. Where a token with a positive advantage is already likelier than the range allows,
+    or one with a negative advantage less likely, it is 0. Minus its `episode_mean` is PPO's loss.
+
+    Args:
+        logprobs: [B, T], with gradient. old_logprobs, advantages: [B, T], without.
+        clip_below, clip_above: above 0, and the first below 1. Equal in PPO; DAPO widens the upper one (Yu et al. 2025, arXiv:2503.14476).
+
+    Returns: [B, T].
+    """
+    assert not (advantages.requires_grad or old_logprobs.requires_grad), "advantages and old_logprobs must carry no gradient"
+    ratio = (logprobs - old_logprobs).exp()
+    return torch.minimum(ratio * advantages, ratio.clamp(1.0 - clip_below, 1.0 + clip_above) * advantages)
+
+
+def importance_weights(logprobs: Tensor, sampler_logprobs: Tensor, cap: float = 2.0) -> Tensor:
     """Compute truncated importance weights: the learner's probability of each token over the sampler's (Ionides 2008).
 
     w_t = min(cap, pi(a_t | s_t) / mu(a_t | s_t))
@@ -93,6 +120,26 @@ def value_loss(values: Tensor, targets: Tensor, counts: Tensor, num_tokens: floa
     """
     assert not targets.requires_grad, "targets must carry no gradient"
     return 0.5 * token_mean((values - targets.to(values.dtype)).square(), counts, num_tokens)
+
+
+def clipped_value_loss(
+    values: Tensor, old_values: Tensor, targets: Tensor, counts: Tensor, num_tokens: float, clip: float | None
+) -> Tensor:
+    """Return `value_loss`, with no gain from moving a value further than `clip` at once (Engstrom et al. 2020, arXiv:2005.12729).
+
+    loss_t = max((V_t - target_t)^2, (V_old_t + clip(V_t - V_old_t, -clip, clip) - target_t)^2) / 2
+
+    Andrychowicz et al. 2021 (arXiv:2006.05990) found no task that it helps.
+
+    Args:
+        values: [B, T], with gradient. old_values, targets: [B, T], without.
+        clip: in units of the score; None = no clipping. Reduction: `token_mean`.
+    """
+    if clip is None:
+        return value_loss(values, targets, counts, num_tokens)
+    assert not (targets.requires_grad or old_values.requires_grad), "targets and old_values must carry no gradient"
+    held = old_values + (values - old_values).clamp(-clip, clip)
+    return 0.5 * token_mean(torch.maximum((values - targets).square(), (held - targets).square()), counts, num_tokens)
 
 
 def kl_terms(logprobs: Tensor, reference_logprobs: Tensor, estimator: str) -> Tensor:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from agents.learning.groups import share_degenerate_groups
 from agents.learning.losses import kl_rewards
 from agents.learning.rollout import Rollout
 from agents.policy.evaluation import Evaluation
@@ -29,6 +31,7 @@ class Batch:
         rewards: [B, T] float64, what the learner counts: those of the rollout, less a penalty where there is one.
         num_episodes, num_tokens: of the whole batch that this is a part of. Losses divide by them.
         advantages: [B, T] float64, where they are computed for the batch as a whole.
+        old_logprobs, old_values: [B, T] float64, what the learner itself said before the first of several steps.
     """
 
     rollout: Rollout
@@ -37,6 +40,8 @@ class Batch:
     num_episodes: int
     num_tokens: int
     advantages: FloatArray | None = None
+    old_logprobs: FloatArray | None = None
+    old_values: FloatArray | None = None
 
     @classmethod
     def of(cls, policy: Policy, rollout: Rollout, penalty: float, rows_per_chunk: int) -> Batch:
@@ -82,19 +87,25 @@ class Batch:
         order = np.argsort(rollout.prompt_lengths + rollout.is_action.shape[1] - _columns_left(rollout), kind="stable")
         for start in range(0, len(order), num_rows):
             rows = order[start : start + num_rows]
-            part = rollout.take(rows).trimmed()
-            place = (rows, slice(part.is_action.shape[1]))
-            advantages = None if self.advantages is None else self.advantages[place]
-            yield (
-                rows,
-                replace(
-                    self,
-                    rollout=part,
-                    reference_logprobs=self.reference_logprobs[place],
-                    rewards=self.rewards[place],
-                    advantages=advantages,
-                ),
-            )
+            yield rows, self._take(rows)
+
+    def minibatches(self, num_rows: int, generator: torch.Generator) -> Iterator[Batch]:
+        """Yield every episode once, in random order, in batches of at most `num_rows` and of nearly equal size.
+
+        Each is a whole of its own: it has its own `num_episodes` and `num_tokens`, so that its loss is a mean over it alone.
+        """
+        order = torch.randperm(len(self.rollout), generator=generator).numpy()
+        for rows in np.array_split(order, math.ceil(len(order) / num_rows)):
+            taken = self._take(rows)
+            yield replace(taken, num_episodes=len(rows), num_tokens=int(taken.rollout.is_action.sum()))
+
+    def _take(self, rows: npt.NDArray[np.int64]) -> Batch:
+        """Return some episodes, without the columns that are padding in all of them, as a part of the same whole."""
+        part = self.rollout.take(rows).trimmed()
+        place = (rows, slice(part.is_action.shape[1]))
+        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
+        taken: dict[str, Any] = {name: array[place] for name, array in arrays.items() if isinstance(array, np.ndarray)}
+        return replace(self, rollout=part, **taken)
 
 
 def take_step(
@@ -103,6 +114,7 @@ def take_step(
     optimizer: torch.optim.Optimizer,
     max_grad_norm: float,
     rows_per_backward: int,
+    stop_kl: float = math.inf,
 ) -> dict[str, float]:
     """Add up gradients over parts of the batch, clip them, and take one step.
 
@@ -110,6 +122,7 @@ def take_step(
         loss_of: the loss of one part and the evaluation that it came from; the losses of the parts sum to the batch's.
         max_grad_norm: each parameter group is scaled down to this norm.
         rows_per_backward: episodes in memory at a time; changes memory and rounding, nothing else.
+        stop_kl: where the policy is already further than this from the one with the batch's old log-probabilities, no step is taken.
 
     Returns: the loss, the norms before clipping, and `measure` of the policy as it was *before* the step.
     Raises FloatingPointError where the gradient is not finite; the weights are as before then.
@@ -129,9 +142,11 @@ def take_step(
         raise FloatingPointError(
             f"the gradient is not finite (loss {total}, norms {norms}): lower the learning rate or the weights of the penalties"
         )
-    optimizer.step()
+    measured = measure(batch, logprobs, entropy)
+    if measured.get("update_kl_nats_per_token", 0.0) <= stop_kl:
+        optimizer.step()
     named = {"grad_norm": norms[0]} | ({"critic_grad_norm": norms[1]} if len(norms) > 1 else {})
-    return {"loss": total, **named, **measure(batch, logprobs, entropy)}
+    return {"loss": total, **named, **measured}
 
 
 def measure(batch: Batch, logprobs: FloatArray, entropy: FloatArray) -> dict[str, float]:
@@ -146,12 +161,18 @@ def measure(batch: Batch, logprobs: FloatArray, entropy: FloatArray) -> dict[str
         entropy_nats_per_token: over the vocabulary.
         ratio_mean, ratio_max: learner's probability of a token over the sampler's, before any cap.
         sampler_mismatch_nats_per_token: mean distance between the two log-probabilities.
+        update_kl_nats_per_token: KL(old || policy), where the batch has old log-probabilities, by an estimate that is never negative (k3 of
+            `kl_terms`, with the policy for the reference).
     """
     is_action = batch.rollout.is_action
     kl = (logprobs - batch.reference_logprobs)[is_action].sum()
     gap = (logprobs - batch.rollout.logprobs)[is_action]
     ratio = np.exp(gap)
-    return {
+    moved = {}
+    if batch.old_logprobs is not None:
+        change = (logprobs - batch.old_logprobs)[is_action]
+        moved = {"update_kl_nats_per_token": float((np.expm1(change) - change).mean())}
+    return moved | {
         "kl_nats_per_response": float(kl / batch.num_episodes),
         "kl_nats_per_token": float(kl / batch.num_tokens),
         "entropy_nats_per_token": float(entropy[is_action].mean()),
@@ -165,17 +186,24 @@ def describe(rollout: Rollout) -> dict[str, float]:
     """Describe what was written and what was said about it, whatever the agent makes of it.
 
     Returns: score (mean over scored episodes; absent where there is none), share_scored, share_truncated, share_ended (by an end token or a
-    stop, not by the budget), tokens_per_response.
+    stop, not by the budget), tokens_per_response; where prompts are shared, share_degenerate_groups (those with two or more scores, all
+    equal).
     """
     scored = rollout.is_scored
     ended = [ending is not None and ending != "length" for ending in rollout.endings]
     score = {"score": float(rollout.scores[scored].mean())} if scored.any() else {}
-    return score | {
-        "share_scored": float(scored.mean()),
-        "share_truncated": float(rollout.is_truncated.mean()),
-        "share_ended": float(np.mean(ended)),
-        "tokens_per_response": float(rollout.lengths.mean()),
-    }
+    degenerate = share_degenerate_groups(rollout.scores, scored, rollout.group)
+    groups = {} if degenerate is None else {"share_degenerate_groups": degenerate}
+    return (
+        score
+        | groups
+        | {
+            "share_scored": float(scored.mean()),
+            "share_truncated": float(rollout.is_truncated.mean()),
+            "share_ended": float(np.mean(ended)),
+            "tokens_per_response": float(rollout.lengths.mean()),
+        }
+    )
 
 
 def adam(*groups: tuple[Iterable[torch.nn.Parameter], float]) -> torch.optim.Optimizer:

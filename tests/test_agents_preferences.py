@@ -28,7 +28,7 @@ from tests.tiny_sources import LengthRank
 from text_env.exact import list_responses
 
 WEIGHT = 0.3
-SCORES = np.array([1.0, 3.0, 1.0, 2.0, 5.0, 5.0, 0.5])
+SCORES = np.array([2.0, 3.0, 1.0, 1.0, 5.0, 5.0, 0.5])
 GROUP = np.array([7, 7, 7, 7, 2, 2, 4])
 
 
@@ -36,12 +36,12 @@ def test_all_pairs_are_those_of_a_group_that_differ_the_better_first():
     pairs, num_ties = choose_pairs(SCORES, GROUP, "all")
     slow = {(i, j) for i, j in product(range(7), repeat=2) if GROUP[i] == GROUP[j] and SCORES[i] > SCORES[j]}
     assert {tuple(pair) for pair in pairs.tolist()} == slow and len(pairs) == len(slow) == 5
-    assert num_ties == 2  # rows 0 and 2, rows 4 and 5
+    assert num_ties == 2  # rows 2 and 3, rows 4 and 5
 
 
 def test_best_against_worst_is_one_pair_a_group_the_first_of_each():
     pairs, num_ties = choose_pairs(SCORES, GROUP, "best_worst")
-    assert pairs.tolist() == [[1, 0]] and num_ties == 1  # the group of one has no pair to leave out
+    assert pairs.tolist() == [[1, 2]] and num_ties == 1  # the group of one has no pair to leave out
 
 
 def test_scores_that_differ_by_rounding_are_a_tie():

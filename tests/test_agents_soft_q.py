@@ -151,23 +151,24 @@ def test_a_step_follows_the_gradient_of_the_written_out_loss_for_policy_and_valu
     assert min(float(part.abs().max()) for part in exact) > 0.03
 
 
-WAYS = {
-    "as it likes": {},
-    "every token uniform": {"epsilon": 1.0},
-    "half paths, half one step": {"mixing": 0.5},
-    "one step": {"mixing": 0.0},
+WAYS = {  # updates, and settings
+    "as it likes": (40, {}),
+    "every token uniform": (80, {"epsilon": 1.0}),
+    "half paths, half one step": (60, {"mixing": 0.5}),
+    "one step": (40, {"mixing": 0.0}),
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [pytest.param(way, marks=[pytest.mark.slow] if way.startswith("half") else []) for way in WAYS])
 def test_soft_q_learning_reaches_the_exact_optimum_whoever_chose_the_tokens(way):
+    num_updates, more = WAYS[way]
     responses = list_responses(SIZE, LENGTH, end_ids=(SIZE - 1,))
     source = Table({responses.ids(number): good_pairs(responses.ids(number)) for number in range(len(responses))})
     env = make_env(source, num_envs=64, vocab_size=SIZE, horizon=LENGTH, end=SIZE - 1)
-    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT], value_head=True)
-    options = {"learning_rate": 0.1, "critic_learning_rate": 0.1, "kl_weight": 0.2, "rows_per_backward": 256, **WAYS[way]}
+    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT], logits=0.5 * random_logits(4, SIZE, LENGTH), value_head=True)
+    options = {"learning_rate": 0.1, "critic_learning_rate": 0.1, "kl_weight": 0.2, "rows_per_backward": 256, **more}
     agent = SoftQ(policy, SoftQConfig(**options))
-    for update in range(50):
+    for update in range(num_updates):
         agent.update(collect(env, agent, 128, seed=update))
     assert share_of_optimum(policy, responses, responses.scores(good_pairs), 0.2) > 0.97
 
@@ -271,7 +272,7 @@ def test_at_the_first_step_ratios_are_one_and_later_they_are_not(rollout):
     agent = SoftQ(policy_of(random_logits(1)), SoftQConfig(learning_rate=0.1))
     metrics = agent.update(rollout)
     assert metrics["ratio_max"] == 1 and metrics["kl_nats_per_response"] == 0
-    assert agent.update(rollout)["ratio_max"] > 1
+    assert agent.update(rollout)["ratio_max"] > 1 and agent.policy.version == 2
 
 
 def test_each_earlier_rollout_is_learned_from_by_the_present_policy(rollout):

@@ -36,10 +36,14 @@ def rows_at_once(rollout: Rollout) -> int:
 
 
 @torch.no_grad()
-def look(policy: Policy, batch: Batch) -> Look:
-    """Ask the learner's policy, in the learner's precision, for everything that it says of a batch."""
+def look(policy: Policy, batch: Batch, num_rows: int | None = None) -> Look:
+    """Ask the learner's policy, in the learner's precision, for everything that it says of a batch.
+
+    Args:
+        num_rows: episodes in memory at a time; None = `rows_at_once`.
+    """
     seen = Look(*(np.zeros(batch.rollout.is_action.shape) for _ in Look._fields))
-    for rows, part in batch.parts(rows_at_once(batch.rollout)):
+    for rows, part in batch.parts(num_rows or rows_at_once(batch.rollout)):
         rollout = part.rollout
         now = policy.evaluate(rollout.tokens, rollout.prompt_lengths, rollout.is_action, rollout.masks)
         for array, tensor in ((seen.logprobs, now.logprobs), (seen.entropy, now.entropy), (seen.values, now.values)):

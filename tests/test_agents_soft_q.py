@@ -64,13 +64,13 @@ def test_the_loss_is_half_the_mean_square_over_the_tokens_that_count():
     assert path_consistency_loss(values, targets, torch.tensor([[True, False]]), 4) == pytest.approx(0.5 * (3 - 1) ** 2 / 4)
 
 
-def soft_optimum(responses, reference_logits, scores, kl_weight):
+def soft_optimum(responses, reference_logits, scores, kl_weight, mask=None):
     """Return log pi* [num_prefixes, V] and V* [num_prefixes] by summing reference * exp(score / kl_weight) over what passes each place.
 
     The weight of a prefix is the sum over responses through it; pi*(a | s) = weight(s, a) / weight(s), and
     V*(s) = kl_weight * log of (weight(s) / the reference's probability of s).
     """
-    table = log_table(torch.as_tensor(reference_logits)).numpy()
+    table = log_table(torch.as_tensor(reference_logits), mask=mask).numpy()
     by_token, by_prefix, reached = np.zeros_like(table), np.zeros(len(table)), np.zeros(len(table))
     for row in range(len(responses)):
         steps = [(responses.prefixes[row, t], responses.tokens[row, t]) for t in range(responses.lengths[row])]
@@ -122,6 +122,18 @@ def test_the_regularised_optimum_and_its_values_are_consistent_on_every_path_and
     assert consistency(policy_of(logprobs + 0.1 * random_logits(3), values, reference), rollout, mixing) > 1e-5
     assert consistency(policy_of(logprobs, values + 0.1, reference), rollout, mixing) > 1e-5
     assert consistency(policy_of(logprobs, values), rollout, mixing) > 1e-5  # with another reference
+
+
+def test_under_masks_the_optimum_is_that_of_the_masked_reference():
+    mask = torch.ones(len(random_logits(2)), VOCAB_SIZE, dtype=torch.bool)
+    mask[0, END] = False  # an end token may not come first
+    responses = list_responses(VOCAB_SIZE, HORIZON, (END,), allowed=lambda prefix: [True, True, len(prefix) > 0])
+    scores, reference = random_scores(responses), random_logits(2)
+    rollout = write_all(responses, scores.tolist(), min_new_tokens=1)
+    masked, unmasked = (soft_optimum(responses, reference, scores, WEIGHT, each) for each in (mask, None))
+    masked[0][0, END] = 3.0  # what the policy thinks of a token that it may not choose does not matter
+    assert consistency(policy_of(*masked, reference), rollout, 1.0) == pytest.approx(0, abs=1e-20)
+    assert consistency(policy_of(*unmasked, reference), replace(rollout, masks=None), 1.0) > 1e-5
 
 
 def written_out_loss(responses, scores, reference, logits, values):

@@ -112,14 +112,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             shares.setdefault(name, []).append(outcome)
         if number % 50 == 0:
             print(f"{number} of {len(cells)} runs, {time.monotonic() - began:.0f} s", file=sys.stderr)
-    figures = {name: mean(values, "share of optimum") for name, values in shares.items()}
+            _write(shares, options.json)  # so that an interrupted run leaves what it has
+    figures = _write(shares, options.json)
     for kind in options.policies:
         console.print(_table(kind, options, figures))
     for name, message in failures.items():
         console.print(f"failed: {name}: {message}", highlight=False, soft_wrap=True)
     console.print(f"{len(cells)} runs in {(time.monotonic() - began) / 60:.1f} minutes", highlight=False)
-    if options.json is not None:
-        write_json(figures, options.json)
     return 1 if failures else 0
 
 
@@ -283,6 +282,14 @@ def _outcome(cell: Cell) -> float | str:
 
 def _name(cell: Cell) -> str:
     return f"{cell.agent}/{cell.rule}" + ("" if cell.kind == "tabular" else f"/{cell.kind}")
+
+
+def _write(shares: dict[str, list[float]], path: Path | None) -> dict[str, Measurement]:
+    """Summarise the runs so far, and write the figures where there is a path for them."""
+    figures = {name: mean(values, "share of optimum") for name, values in shares.items()}
+    if path is not None:
+        write_json(figures, path)
+    return figures
 
 
 def _table(kind: Kind, options: ExactOptions, figures: dict[str, Measurement]) -> Table:

@@ -285,6 +285,12 @@ def test_without_two_scores_that_differ_nothing_changes_and_it_is_counted(kind, 
     assert metrics["score"] == pytest.approx(rollout.scores[[0, 6, 12]].mean())
 
 
+@pytest.mark.parametrize("make", [OnlineDPO, ExpertIteration])
+def test_a_language_model_is_not_asked_about_nothing(make, rollout):
+    policy = CausalPolicy(tiny_llama(), device="cpu")
+    assert make(policy).update(muted(rollout, np.arange(15)))["skipped"] == 1 and policy.version == 0
+
+
 @pytest.mark.parametrize("kind", AGENTS)
 def test_responses_that_share_no_prompt_are_refused_with_what_to_type(kind, rollout):
     with pytest.raises(ValueError, match="each is alone: make the environment with group_size=2 or more"):

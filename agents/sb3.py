@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from agents.stable_baselines.language_policy import CausalLMPolicy
 from agents.stable_baselines.penalty import KLRewards
+from agents.stable_baselines.predictor import as_sb3
+from agents.stable_baselines.sb3_agent import SB3Agent
 from agents.stable_baselines.vec_env import TextGenVecEnv
 
-__all__ = ["CausalLMPolicy", "KLRewards", "TextGenVecEnv"]
+__all__ = ["CausalLMPolicy", "KLRewards", "SB3Agent", "TextGenVecEnv", "as_sb3"]

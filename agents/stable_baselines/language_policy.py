@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -207,7 +207,9 @@ class CausalLMPolicy(ActorCriticPolicy):
         device = args[0] if args else kwargs.get("device", self.causal.device)
         if torch.device(device).type != self.causal.device.type:
             here = self.causal.device
-            raise ValueError(f"the policy is on {here} and the algorithm on {device}: give both the same, policy_kwargs={{'device': '{device}'}}")
+            raise ValueError(
+                f"the policy is on {here} and the algorithm on {device}: give both the same, policy_kwargs={{'device': '{device}'}}"
+            )
         return self
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
@@ -224,7 +226,6 @@ class CausalLMPolicy(ActorCriticPolicy):
         """Return the policy, told of changed weights; older keys and values are forgotten then."""
         if self._weights_changed:
             self.causal.updated()
-            self._writers.clear()
             self._weights_changed = False
         return self.causal
 
@@ -245,10 +246,10 @@ class CausalLMPolicy(ActorCriticPolicy):
         policy = self.refresh()
         ids, lengths = _states(obs)
         writer = self._writers.get(purpose)
-        if writer is None or len(writer.lengths) != len(ids):
+        if writer is None or len(writer.lengths) != len(ids) or writer.version != policy.version:
             writer = self._writers[purpose] = _Writer(policy, ids)
         masks = _masks(action_masks, len(ids), policy.width)
-        with greedy(policy) if deterministic else nothing():
+        with greedy(policy) if deterministic else nullcontext():
             return writer.write(ids, lengths, obs, masks)
 
 
@@ -257,6 +258,7 @@ class _Writer:
 
     def __init__(self, policy: CausalPolicy, ids: IntArray) -> None:
         self.policy = policy
+        self.version = policy.version
         self.memory = policy.start(len(ids))
         self.ids = np.zeros_like(ids)
         self.lengths = np.zeros(len(ids), dtype=np.int64)
@@ -284,12 +286,6 @@ def greedy(policy: Any) -> Iterator[None]:
         yield
     finally:
         policy.temperature = temperature
-
-
-@contextmanager
-def nothing() -> Iterator[None]:
-    """Change nothing."""
-    yield
 
 
 def _states(obs: Mapping[str, torch.Tensor]) -> tuple[IntArray, IntArray]:
@@ -322,11 +318,13 @@ def _check_names(**names: object) -> None:
 def _check_spaces(observation_space: spaces.Space[Any], action_space: spaces.Space[Any], width: int) -> None:
     names = set(observation_space.spaces) if isinstance(observation_space, spaces.Dict) else set[str]()
     if not names >= {"input_ids", "attention_mask"} or not isinstance(action_space, spaces.Discrete):
-        raise ValueError(f"CausalLMPolicy needs the spaces of a TextGenVecEnv, got observations {observation_space}, actions {action_space}")
+        raise ValueError(
+            f"CausalLMPolicy needs the spaces of a TextGenVecEnv, got observations {observation_space}, actions {action_space}"
+        )
     if int(action_space.n) != width:
         raise ValueError(
-            f"the environment has {int(action_space.n)} actions and the model {width} logits: make the environment with vocab_size={width}, "
-            "so that ids without a token are masked (and use MaskablePPO, which keeps to masks)"
+            f"the environment has {int(action_space.n)} actions and the model {width} logits: make the environment with "
+            f"vocab_size={width}, so that ids without a token are masked (and use MaskablePPO, which keeps to masks)"
         )
     if width > LARGEST_FLOAT_ID:
         raise ValueError(f"Stable-Baselines3 keeps actions as float32, exact up to {LARGEST_FLOAT_ID}, and the model has {width} tokens")

@@ -15,7 +15,7 @@ from agents.stable_baselines.language_policy import CausalLMPolicy
 
 
 class KLRewards(BaseCallback):
-    """Take `kl_weight` times the log-ratio to the reference off the rewards of each rollout: `PPO(...).learn(tokens, callback=KLRewards(0.05))`.
+    """Take `kl_weight` times the log-ratio to the reference off the rewards of each rollout: `learn(tokens, callback=KLRewards(0.05))`.
 
     It is what our agents do (`kl_rewards`). The rewards in the rollout buffer are the learner's alone: `VecMonitor`, the infos and all that
     is logged of an episode stay the raw score.
@@ -24,7 +24,7 @@ class KLRewards(BaseCallback):
         kl_weight: score per nat.
         kl_target: nats per response that the weight is steered to; None keeps it.
 
-    Logs kl_nats_per_token, kl_nats_per_response (that of all tokens over the number of episodes that ended) and kl_weight, as "rollout/...".
+    Logs, as "rollout/...": kl_nats_per_token, kl_nats_per_response (of all tokens, over the number of episodes that ended), kl_weight.
     """
 
     def __init__(self, kl_weight: float = 0.05, kl_target: float | None = None) -> None:
@@ -57,7 +57,9 @@ class KLRewards(BaseCallback):
         with torch.no_grad():
             last_values = model.policy.predict_values(obs_as_tensor(model._last_obs, model.device))
         buffer.compute_returns_and_advantage(last_values, model._last_episode_starts)
-        self._log(float((buffer.log_probs - reference).sum()), size, int(buffer.episode_starts[1:].sum() + model._last_episode_starts.sum()))
+        self._log(
+            float((buffer.log_probs - reference).sum()), size, int(buffer.episode_starts[1:].sum() + model._last_episode_starts.sum())
+        )
 
     def _log(self, kl_nats: float, num_tokens: int, num_episodes: int) -> None:
         self.logger.record("rollout/kl_nats_per_token", kl_nats / num_tokens)

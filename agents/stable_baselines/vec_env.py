@@ -146,10 +146,11 @@ class TextGenVecEnv(VecEnv):
         if allowed.all():
             return
         row = int(np.argmax(~allowed))
-        installed = importlib.util.find_spec("sb3_contrib") is not None
+        is_installed = importlib.util.find_spec("sb3_contrib") is not None
+        missing = "" if is_installed else ", which is not installed: pip install sb3-contrib"
         raise ValueError(
-            f"token {int(self._actions[row])} in row {row} is masked. Only algorithms that ask for masks keep to them: use MaskablePPO from "
-            f"sb3_contrib{'' if installed else ', which is not installed: pip install sb3-contrib'}, and use_masking=True where it is offered"
+            f"token {int(self._actions[row])} in row {row} is masked. Only algorithms that ask for masks keep to them: use MaskablePPO "
+            f"from sb3_contrib{missing}, and use_masking=True where it is offered"
         )
 
 
@@ -164,7 +165,8 @@ def _check(env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
         )
     if native.writing.task.on_abstain != "truncate" and not native.writing.judge.pays_at_each_step:
         raise ValueError(
-            'Stable-Baselines3 would learn from the 0 that an abstention pays: make the environment with on_abstain="truncate", or give its id'
+            "Stable-Baselines3 would learn from the 0 that an abstention pays: make the environment with "
+            'on_abstain="truncate", or give its id'
         )
 
 

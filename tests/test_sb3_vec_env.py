@@ -8,7 +8,7 @@ import pytest
 from stable_baselines3.common.vec_env import VecMonitor
 
 from agents import TextGenVecEnv
-from tests.tiny_sb3 import END, HORIZON, OnlyWithB, small_env, small_options
+from tests.tiny_sb3 import END, HORIZON, OnlyWithC, small_env, small_options
 from tests.tiny_sources import Vowels
 
 SAME_STEP = gym.vector.AutoresetMode.SAME_STEP
@@ -72,9 +72,9 @@ def test_a_time_limit_from_outside_is_a_truncation():
 
 
 def test_an_abstention_is_a_truncation_and_pays_nothing():
-    env = small_env(2, feedback=OnlyWithB())
+    env = small_env(2, feedback=OnlyWithC())
     env.reset()
-    env.step(np.array([1, 0]))
+    env.step(np.array([2, 0]))
     _, rewards, over, infos = env.step(np.array([END, END]))
     assert over.all() and rewards.tolist() == [1 / HORIZON, 0]
     assert [info["TimeLimit.truncated"] for info in infos] == [False, True]
@@ -174,7 +174,7 @@ def test_an_environment_that_does_not_fit_is_refused_with_the_way_out():
 def test_the_monitor_of_stable_baselines_logs_the_score():
     env = VecMonitor(small_env(2))
     env.reset()
-    env.step(np.array([1, 0]))
+    env.step(np.array([2, 0]))
     infos = env.step(np.array([END, END]))[3]
     assert [(info["episode"]["r"], info["episode"]["l"]) for info in infos] == [(0.25, 2), (0.0, 2)]
 

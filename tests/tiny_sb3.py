@@ -12,16 +12,16 @@ from tests.tiny_models import tiny_model
 WORDS, END, HORIZON = 4, 3, 4  # a, b, c, and d, which ends
 
 
-class ShareOfB:
-    """Score the share of the budget that is filled with "b"."""
+class ShareOfC:
+    """Score the share of the budget that is filled with "c"."""
 
     low, high, unit = 0.0, 1.0, "share"
 
     def __call__(self, episodes):
-        return [float((episode.ids == 1).sum()) / HORIZON for episode in episodes]
+        return [float((episode.ids == 2).sum()) / HORIZON for episode in episodes]
 
 
-class OnlyWithB(ShareOfB):
+class OnlyWithC(ShareOfC):
     """The same, with no opinion on a response without any."""
 
     def __call__(self, episodes):
@@ -30,7 +30,9 @@ class OnlyWithB(ShareOfB):
 
 def write_model(folder: Path, vocab_size: int = WORDS, **changes: Any) -> str:
     """Write a model with its tokenizer, as `save_pretrained` does, and return the folder."""
-    tiny_model(vocab_size=vocab_size, **changes).save_pretrained(folder)
+    model = tiny_model(vocab_size=vocab_size, pad_token_id=END, eos_token_id=END, bos_token_id=0, **changes)
+    model.generation_config.eos_token_id = model.generation_config.pad_token_id = END
+    model.save_pretrained(folder)
     tokenizer(vocab_size).save(str(folder / "tokenizer.json"))
     return str(folder)
 
@@ -40,7 +42,7 @@ def small_options(**options: Any) -> dict[str, Any]:
         "tokenizer": tokenizer(options.pop("words", WORDS)),
         "eos_ids": [END],
         "prompts": ["a b", "b c a"],
-        "feedback": ShareOfB(),
+        "feedback": ShareOfC(),
         "max_new_tokens": HORIZON,
         **options,
     }

@@ -101,12 +101,17 @@ class SB3Agent:
         counted = rollout.take(np.flatnonzero(rollout.is_scored | rollout.is_truncated))
         if len(counted) == 0:
             return describe(rollout) | {"skipped": 1.0}
+        env = algorithm.get_env()
+        if env is None:
+            raise ValueError("update shows the algorithm states as its environment pads them: load it with env=TextGenVecEnv(...)")
         rewards, drift = self._rewards(counted)
-        algorithm.rollout_buffer = self._buffer(counted, rewards)
+        own_buffer = algorithm.rollout_buffer
+        algorithm.rollout_buffer = self._buffer(counted, rewards, env.get_attr("tokens")[0].pad_id)
         if not hasattr(algorithm, "_logger"):
             algorithm.set_logger(Logger(folder=None, output_formats=[]))
         algorithm.num_timesteps += int(counted.lengths.sum())
         algorithm.train()
+        algorithm.rollout_buffer = own_buffer  # `learn` fills one of this size
         measured = {name: float(value) for name, value in algorithm.logger.name_to_value.items() if name.startswith("train/")}
         algorithm.logger.dump()
         return describe(rollout) | drift | measured
@@ -154,7 +159,7 @@ class SB3Agent:
         rewards = kl_rewards(rollout.rewards, rollout.logprobs, reference, rollout.is_action, self.kl_weight)
         return rewards, {"kl_nats_per_response": float(drift)}
 
-    def _buffer(self, rollout: Rollout, rewards: npt.NDArray[np.float64]) -> RolloutBuffer:
+    def _buffer(self, rollout: Rollout, rewards: npt.NDArray[np.float64], pad_id: int) -> RolloutBuffer:
         """Lay the episodes one behind the other, as one row of the algorithm's environment would have written them."""
         algorithm = self.algorithm
         episodes, columns = np.nonzero(rollout.is_action)
@@ -169,7 +174,7 @@ class SB3Agent:
             n_envs=1,
             **algorithm.rollout_buffer_kwargs,
         )
-        states = states_of(rollout, episodes, columns, algorithm.observation_space)
+        states = states_of(rollout, episodes, columns, algorithm.observation_space, pad_id)
         for name, values in states.items():
             buffer.observations[name][:, 0] = values
         earned = rewards[episodes, columns]
@@ -189,12 +194,14 @@ class SB3Agent:
         return buffer  # type: ignore[no-any-return]
 
 
-def states_of(rollout: Rollout, episodes: IntArray, columns: IntArray, observation_space: spaces.Dict) -> dict[str, npt.NDArray[Any]]:
+def states_of(
+    rollout: Rollout, episodes: IntArray, columns: IntArray, observation_space: spaces.Dict, pad_id: int
+) -> dict[str, npt.NDArray[Any]]:
     """Return the observation before each action, as the environment gave it: arrays [n, L].
 
     Args:
         episodes, columns: [n] where in [B, T] the actions are.
-        observation_space: of one row.
+        observation_space: of one row. pad_id: fills the end of a row; networks that read ids without masks see it.
     """
     width = int(observation_space["input_ids"].shape[0])  # type: ignore[index]
     places = np.arange(width)
@@ -206,5 +213,5 @@ def states_of(rollout: Rollout, episodes: IntArray, columns: IntArray, observati
     column_of = places - rollout.prompt_lengths[:, None]
     inside = (column_of >= 0) & (column_of < rollout.is_action.shape[1])
     own = np.take_along_axis(rollout.is_action, np.clip(column_of, 0, rollout.is_action.shape[1] - 1), axis=1) & inside
-    arrays = {"input_ids": ids[episodes] * is_read, "attention_mask": is_read, "response_mask": own[episodes] & is_read}
+    arrays = {"input_ids": np.where(is_read, ids[episodes], pad_id), "attention_mask": is_read, "response_mask": own[episodes] & is_read}
     return {name: array.astype(observation_space[name].dtype) for name, array in arrays.items()}

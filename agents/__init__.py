@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from agents.ppo import PPO, PPOConfig
     from agents.reinforce import Reinforce, ReinforceConfig
     from agents.rloo import RLOO, RLOOConfig
-    from agents.sb3 import CausalLMPolicy, KLRewards, SB3Agent, TextGenVecEnv, as_sb3
+    from agents.sb3 import CausalLMPolicy, EpisodeRolloutBuffer, KLRewards, SB3Agent, TextGenVecEnv, as_sb3
     from agents.uniform import Uniform
 
 HOMES = {  # public name: the file it lives in
@@ -31,6 +31,7 @@ HOMES = {  # public name: the file it lives in
     "CausalLMPolicy": "sb3",
     "CausalPolicy": "policy.causal",
     "Decision": "agent",
+    "EpisodeRolloutBuffer": "sb3",
     "Frozen": "frozen",
     "FrozenConfig": "frozen",
     "GRPO": "grpo",
@@ -66,6 +67,7 @@ __all__ = [
     "CausalLMPolicy",
     "CausalPolicy",
     "Decision",
+    "EpisodeRolloutBuffer",
     "Frozen",
     "FrozenConfig",
     "GRPOConfig",

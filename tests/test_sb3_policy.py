@@ -12,7 +12,7 @@ from stable_baselines3 import A2C, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.vec_env import VecMonitor
 
-from agents import CausalLMPolicy, CausalPolicy, KLRewards
+from agents import CausalLMPolicy, CausalPolicy, EpisodeRolloutBuffer, KLRewards
 from agents.policy.models import load_model
 from agents.stable_baselines.merging import MergedActions, merge_prefixes
 from tests.tiny_sb3 import HORIZON, WORDS, OnlyWithC, small_env, write_model
@@ -382,6 +382,27 @@ def test_a_penalty_without_a_reference_is_refused(folder):
         ppo(folder, policy={"reference": None}).learn(64, callback=KLRewards(0.1))
     with pytest.raises(ValueError, match="KLRewards needs CausalLMPolicy"):
         PPO("MultiInputPolicy", small_env(), n_steps=8, device="cpu").learn(64, callback=KLRewards(0.1))
+
+
+def test_minibatches_of_whole_episodes_hold_every_state_once(folder):
+    model = ppo(folder, rollout_buffer_class=EpisodeRolloutBuffer, n_epochs=1, batch_size=16, learning_rate=0.0)
+    watch = Watch()
+    model.learn(64, callback=watch)
+    rollout = watch.rollouts[0]
+    marks = (100 * np.arange(8)[:, None] + np.arange(8)).astype(np.float32)  # 100 t + row
+    model.rollout_buffer.returns[:] = marks.T.reshape(-1, 1)  # rows one behind the other
+    episode = np.maximum(rollout["episode_starts"], (np.arange(8) == 0)[:, None]).cumsum(axis=0) + 1000 * np.arange(8)
+    orders = []
+    for _ in range(2):
+        parts = [part.returns.numpy().astype(int) for part in model.rollout_buffer.get(16)]
+        assert sorted(np.concatenate(parts).tolist()) == sorted(marks.astype(int).reshape(-1).tolist())
+        members = [{int(episode[mark // 100, mark % 100]) for mark in part} for part in parts]
+        assert sum(map(len, members)) == len(set.union(*members)) == len(np.unique(episode))  # no episode is in two
+        assert 3 <= len(parts) <= 4 and max(map(len, parts)) <= 16 + HORIZON
+        orders.append(np.concatenate(parts).tolist())
+    assert orders[0] != orders[1]
+    assert len(next(iter(model.rollout_buffer.get(None))).returns) == 64
+    assert model.logger.name_to_value["train/clip_fraction"] == 0 and abs(model.logger.name_to_value["train/approx_kl"]) < 1e-6
 
 
 @pytest.mark.parametrize("kind", [PPO, A2C])

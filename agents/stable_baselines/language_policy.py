@@ -49,7 +49,8 @@ class CausalLMPolicy(ActorCriticPolicy):
         critic_rate: learning rate of the value head over that of the language model.
         device: where to compute; as the algorithm's.
         seed: of the tokens that are drawn and of the value head. None takes it from the action space, which the algorithm's seed decides.
-        optimizer_class, optimizer_kwargs: as in every policy of Stable-Baselines3.
+        optimizer_class, optimizer_kwargs: as in every policy of Stable-Baselines3, but that Adam keeps its own eps. Theirs, 1e-5, is larger
+            than many gradients of a language model whose loss is a mean over tokens.
 
     Raises ValueError where the environment is none of ours, or has another number of tokens than the model.
     """
@@ -77,7 +78,7 @@ class CausalLMPolicy(ActorCriticPolicy):
             raise ValueError(
                 f"use_sde must be False and temperature and critic_rate above 0, got {use_sde}, {temperature} and {critic_rate}"
             )
-        self.options = {
+        self.options: dict[str, Any] = {
             "model": model,
             "reference": reference,
             "temperature": temperature,
@@ -87,6 +88,8 @@ class CausalLMPolicy(ActorCriticPolicy):
             "device": device,
             "seed": seed,
         }
+        if optimizer_kwargs is None and optimizer_class is torch.optim.Adam:
+            optimizer_kwargs = {"eps": 1e-8}
         super().__init__(
             observation_space,
             action_space,

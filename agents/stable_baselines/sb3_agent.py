@@ -191,7 +191,7 @@ class SB3Agent:
             buffer.action_masks[:, 0] = np.asarray(rollout.masks.table)[index]
         buffer.pos, buffer.full = size, True
         buffer.compute_returns_and_advantage(torch.zeros(1), np.ones(1))
-        return buffer  # type: ignore[no-any-return]
+        return buffer
 
 
 def states_of(

@@ -155,9 +155,9 @@ class TextGenVecEnv(VecEnv):
 
 
 def _check(env: gym.vector.VectorEnv[Any, Any, Any]) -> None:
-    if not hasattr(env.unwrapped, "writing"):
-        raise ValueError(f'TextGenVecEnv needs a TextGen environment, got {type(env.unwrapped).__name__}: give an id such as "TextGen-v0"')
     native: Any = env.unwrapped
+    if not hasattr(native, "writing"):
+        raise ValueError(f'TextGenVecEnv needs a TextGen environment, got {type(native).__name__}: give an id such as "TextGen-v0"')
     if native.autoreset_mode is not AutoresetMode.SAME_STEP:
         raise ValueError(
             "Stable-Baselines3 expects a new episode in the step that ends the old one, and this environment was made with "

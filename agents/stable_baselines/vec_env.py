@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 import gymnasium as gym
 import numpy as np
@@ -49,7 +49,7 @@ class TextGenVecEnv(VecEnv):
             raise ValueError(f"options {sorted(options)} are for an environment that is made here: give its id, or make it with them")
         _check(env)
         self.env: Any = env
-        self.native: Any = env.unwrapped
+        self.native = cast(Any, env.unwrapped)
         self._actions: npt.NDArray[np.int64] = np.zeros(env.num_envs, dtype=np.int64)
         self._has_masks = bool(self.native.writing.prefixes.masks.restricts)
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)

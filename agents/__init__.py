@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
+    from agents.learning.redistribution import redistribute
     from agents.learning.rollout import Rollout
     from agents.learning.stopping import Stop
     from agents.learning.train import train
@@ -68,6 +69,7 @@ HOMES = {  # public name: the file it lives in
     "exact_gradient": "policy.listing",
     "exact_objective": "policy.listing",
     "load": "learning.checkpoint",
+    "redistribute": "learning.redistribution",
     "save": "learning.checkpoint",
     "train": "learning.train",
 }
@@ -111,6 +113,7 @@ __all__ = [
     "exact_gradient",
     "exact_objective",
     "load",
+    "redistribute",
     "save",
     "train",
 ]

@@ -65,19 +65,24 @@ def compare(options: CompareOptions, console: Console) -> int:
     seeds = range(options.seed, options.seed + options.seeds)
     folder = options.folder or Path("runs") / f"compare-{datetime.now():%Y%m%d-%H%M%S-%f}"
     results = run_all(jobs_of(sides, seeds, options.setting), options.jobs, lambda result: _tell(result, console))
+    return report(options, results, folder, console)
+
+
+def report(options: CompareOptions, results: Sequence[SideRun | Failure], folder: Path, console: Console) -> int:
+    """Show and write what became of every seed; return 0, or 1 where one failed."""
+    titles, setting = {"A": options.a, "B": options.b}, options.setting
     failures = [result for result in results if isinstance(result, Failure)]
     pairs = pairs_of([result for result in results if isinstance(result, SideRun)])
     check_pairs(pairs)
     folder.mkdir(parents=True, exist_ok=True)
-    _write_results(folder, sides, options, results)
+    _write_results(folder, titles, options, results)
     if pairs:
-        titles = {name: side.text for name, side in sides.items()}
-        picture = draw_paired_curves(folder / "curves.png", titles, pairs, options.setting.num_updates)
+        picture = draw_paired_curves(folder / "curves.png", titles, pairs, setting.num_updates, setting.where)
         console.print(f"curves: {picture}", highlight=False, soft_wrap=True)
     if len(pairs) >= 2:
         figures = figures_of(pairs)
-        console.print(table_of(figures))
-        console.print(verdict(figures), highlight=False, soft_wrap=True)
+        console.print(table_of(figures, setting.where))
+        console.print(verdict(figures, setting.where), highlight=False, soft_wrap=True)
         if options.json is not None:
             write_json(measurements_of(figures), options.json)
     if failures:
@@ -118,12 +123,10 @@ def figures_of(pairs: Pairs) -> Figures:
     return figures
 
 
-def verdict(figures: Figures) -> str:
-    """Say which side is better in held-out score, or how many more seeds would tell, and what the KL did."""
+def verdict(figures: Figures, where: str = "held-out") -> str:
+    """Say which side is better in score, or how many more seeds would tell, and what the KL did."""
     score = figures["A-B/score"]
-    apart = (
-        f"A - B is {_signed(score.mean)} in held-out score, 95 % interval {_signed(score.low)} to {_signed(score.high)}, {score.n} seeds"
-    )
+    apart = f"A - B is {_signed(score.mean)} in {where} score, 95 % interval {_signed(score.low)} to {_signed(score.high)}, {score.n} seeds"
     words = f"{'A' if score.sign > 0 else 'B'} is better: {apart}." if score.sign else f"Cannot tell: {apart}. {_how_many_more(score)}"
     return f"{words} {_about_kl(figures.get('A-B/kl_nats_per_response'))}"
 
@@ -136,15 +139,15 @@ def measurements_of(figures: Figures) -> dict[str, Measurement]:
     }
 
 
-def table_of(figures: Figures) -> Table:
+def table_of(figures: Figures, where: str = "held-out") -> Table:
     """Return the figures as a table: A, B, and their difference with its interval."""
     table = Table("mean over seeds", "A", "B", "A - B", "95 % interval of A - B", box=None, pad_edge=False)
     for name, unit in UNITS.items():
         if f"A/{name}" in figures:
             a, b, apart = (figures[f"{side}/{name}"] for side in ("A", "B", "A-B"))
             label = {
-                "score": "held-out score",
-                "kl_nats_per_response": f"held-out KL ({unit} a response)",
+                "score": f"{where} score",
+                "kl_nats_per_response": f"{where} KL ({unit} a response)",
                 "seconds": "seconds of training",
             }
             form = "{:,.3f}" if name in ("score", "kl_nats_per_response") else "{:,.1f}" if name == "seconds" else "{:,.0f}"
@@ -200,8 +203,8 @@ def _report_failures(failures: Sequence[Failure], folder: Path, num_jobs: int, n
     print("\n".join(lines), file=sys.stderr)
 
 
-def _write_results(folder: Path, sides: Mapping[str, Side], options: CompareOptions, results: Sequence[SideRun | Failure]) -> None:
+def _write_results(folder: Path, titles: Mapping[str, str], options: CompareOptions, results: Sequence[SideRun | Failure]) -> None:
     """Write what was asked for and what every seed gave, so that everything shown can be computed again."""
     (folder / "command.json").write_text(json.dumps(asdict(options), indent=2, default=str) + "\n", encoding="utf-8")
-    lines = [json.dumps({"side": sides[result.name].text, **asdict(result)}) for result in results]
+    lines = [json.dumps({"side": titles[result.name], **asdict(result)}) for result in results]
     (folder / "seeds.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

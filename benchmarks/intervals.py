@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,7 @@ def detectable(deviation: float, n: int, power: float = POWER, confidence: float
     return (t_quantile((1 + confidence) / 2, n - 1) + t_quantile(power, n - 1)) * deviation / math.sqrt(n)
 
 
+@cache
 def t_quantile(probability: float, degrees: int) -> float:
     """Return the value below which Student's t lies with a probability from 0.5 up to, not including, 1."""
     if not 0.5 <= probability < 1:

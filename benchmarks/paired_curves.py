@@ -15,21 +15,30 @@ from benchmarks.paired_runs import Point, SideRun
 
 COLOURS = {"A": "tab:blue", "B": "tab:orange"}
 PANELS: tuple[tuple[str, Callable[[Point], float | None]], ...] = (
-    ("held-out score", lambda point: point.score),
+    ("score", lambda point: point.score),
     ("KL to the reference (nats a response)", lambda point: point.kl),
 )
 
 
-def draw_paired_curves(path: Path, titles: Mapping[str, str], pairs: Mapping[int, tuple[SideRun, SideRun]], num_updates: int) -> Path:
-    """Draw a PNG: score and KL of both sides over updates, and the difference in score of each pair.
+def draw_paired_curves(
+    path: Path, titles: Mapping[str, str], pairs: Mapping[int, tuple[SideRun, SideRun]], num_updates: int, where: str = "held-out"
+) -> Path:
+    """Draw a PNG and return its path; the arguments are those of `paired_figure`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    paired_figure(titles, pairs, num_updates, where).savefig(path, dpi=120)
+    return path
+
+
+def paired_figure(
+    titles: Mapping[str, str], pairs: Mapping[int, tuple[SideRun, SideRun]], num_updates: int, where: str = "held-out"
+) -> Figure:
+    """Draw score and KL of both sides over updates, and the difference in score of each pair.
 
     Args:
-        path: where to.
         titles: of "A" and "B".
         pairs: seed: the runs of A and B. One seed has no interval.
         num_updates: how far a side that was not trained is drawn, as a level line.
-
-    Returns: the path.
+        where: what the score was measured on.
     """
     figure = Figure(figsize=(14, 5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -39,17 +48,16 @@ def draw_paired_curves(path: Path, titles: Mapping[str, str], pairs: Mapping[int
             _draw_side(axes, name, [pair[place] for pair in pairs.values()], value, num_updates)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("updates done")
-        axes.set_ylabel(label)
+        axes.set_ylabel(f"{where} {label}")
         axes.grid(alpha=0.3)
     panels[0].legend(fontsize="small")
     _draw_differences(differences, {seed: a.last.score - b.last.score for seed, (a, b) in pairs.items()})
+    differences.set_ylabel(f"A - B in {where} score, at the end")
     about = "\n".join(f"{name}: {titles[name]}" for name in COLOURS)
     figure.suptitle(
         f"{about}\n{len(pairs)} seeds; thin = one seed, thick = mean, shade and bar = 95 % interval (t over seeds)", fontsize=10
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    return path
+    return figure
 
 
 def _draw_side(axes: Any, name: str, runs: list[SideRun], value: Callable[[Point], float | None], num_updates: int) -> None:
@@ -81,6 +89,5 @@ def _draw_differences(axes: Any, differences: Mapping[int, float]) -> None:
     axes.set_xticks(places, [*map(str, differences), "mean"][: len(places)])
     axes.set_xlim(-0.6, len(places) - 0.4)
     axes.set_xlabel("seed")
-    axes.set_ylabel("difference in held-out score, A - B, after the last update")
     axes.grid(alpha=0.3, axis="y")
     axes.legend(fontsize="small")

@@ -61,6 +61,11 @@ class Setting:
         if taken:
             raise ValueError(f"{', '.join(sorted(taken))} cannot be among env_options: the comparison sets it, or has an option for it")
 
+    @property
+    def where(self) -> str:
+        """Say what kind of prompts the score is measured on."""
+        return "held-out" if self.evaluation_split == "held_out" else "training-prompt"
+
     def make(self, split: str, group_size: int = 1) -> VectorEnv:
         """Make the environment for one split of the prompts."""
         chosen = {"feedback": self.feedback, "tokenizer": None if self.model == TABLE else self.model}

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
     from agents.learning.held_out import evaluate
+    from agents.learning.redistribution import redistribute
     from agents.learning.rollout import Rollout
     from agents.learning.stopping import Stop
     from agents.learning.train import train
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from agents.ppo import PPO, PPOConfig
     from agents.reinforce import Reinforce, ReinforceConfig
     from agents.rloo import RLOO, RLOOConfig
+    from agents.sb3 import CausalLMPolicy, EpisodeRolloutBuffer, KLRewards, SB3Agent, TextGenVecEnv, as_sb3
     from agents.soft_q import SoftQ, SoftQConfig
     from agents.uniform import Uniform
 
@@ -33,14 +35,17 @@ HOMES = {  # public name: the file it lives in
     "ActorCriticConfig": "actor_critic",
     "Agent": "agent",
     "BestOf": "learning.best_of_n",
+    "CausalLMPolicy": "sb3",
     "CausalPolicy": "policy.causal",
     "Decision": "agent",
+    "EpisodeRolloutBuffer": "sb3",
     "ExpertIteration": "expert_iteration",
     "ExpertIterationConfig": "expert_iteration",
     "Frozen": "frozen",
     "FrozenConfig": "frozen",
     "GRPO": "grpo",
     "GRPOConfig": "grpo",
+    "KLRewards": "sb3",
     "OnlineDPO": "online_dpo",
     "OnlineDPOConfig": "online_dpo",
     "PPO": "ppo",
@@ -50,54 +55,65 @@ HOMES = {  # public name: the file it lives in
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
+    "SB3Agent": "sb3",
     "SoftQ": "soft_q",
     "SoftQConfig": "soft_q",
     "Stop": "learning.stopping",
     "TabularPolicy": "policy.tabular",
+    "TextGenVecEnv": "sb3",
     "Uniform": "uniform",
+    "as_sb3": "sb3",
     "best_of_n": "learning.best_of_n",
     "collect": "learning.collect",
     "evaluate": "learning.held_out",
     "exact_gradient": "policy.listing",
     "exact_objective": "policy.listing",
     "load": "learning.checkpoint",
+    "redistribute": "learning.redistribution",
     "save": "learning.checkpoint",
     "train": "learning.train",
 }
 
 __all__ = [
-    "GRPO",
-    "PPO",
-    "RLOO",
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
     "BestOf",
+    "CausalLMPolicy",
     "CausalPolicy",
     "Decision",
+    "EpisodeRolloutBuffer",
     "ExpertIteration",
     "ExpertIterationConfig",
     "Frozen",
     "FrozenConfig",
+    "GRPO",
     "GRPOConfig",
+    "KLRewards",
     "OnlineDPO",
     "OnlineDPOConfig",
+    "PPO",
     "PPOConfig",
+    "RLOO",
     "RLOOConfig",
     "Reinforce",
     "ReinforceConfig",
     "Rollout",
+    "SB3Agent",
     "SoftQ",
     "SoftQConfig",
     "Stop",
     "TabularPolicy",
+    "TextGenVecEnv",
     "Uniform",
+    "as_sb3",
     "best_of_n",
     "collect",
     "evaluate",
     "exact_gradient",
     "exact_objective",
     "load",
+    "redistribute",
     "save",
     "train",
 ]

@@ -4,12 +4,12 @@
     best = highest score - kl_weight * (log pi(response) - log reference(response)), under the policy that wrote
 
 This is RAFT (Dong et al. 2023, arXiv:2304.06767). It does not follow the gradient of the expected score, nor of the score less the
-divergence from the reference: only the order in a group counts, so what is better by a hair is imitated as what is better by far, and the
-policy narrows until it hardly varies. Its mean step goes towards the distribution of the best of n. The penalty takes part in the choice
-and nowhere else, so no weight of it makes the regularised optimum a point of rest.
+divergence from the reference: only the order in a group counts, so what is better by a hair is imitated as what is better by far, and its
+mean step goes towards the distribution of the best of n. At kl_weight 0 the policy narrows until it hardly varies. Above 0, what is written
+more often than its score deserves stops being the best, and at pi* ~ reference * exp(score / kl_weight) all responses are worth the same.
 
-A group whose scores are all equal is left out (imitating one of equals makes what is likely likelier), and so are responses without a
-score. Left out of the papers: search as the expert (a group is the whole search), a data set that grows, and training from the first
+A group whose members are worth the same is left out (imitating one of equals makes what is likely likelier), and so are responses without
+a score. Left out of the papers: search as the expert (a group is the whole search), a data set that grows, and training from the first
 weights again.
 """
 
@@ -35,7 +35,7 @@ class ExpertIterationConfig:
     """Hold the settings of expert iteration."""
 
     learning_rate: float = 5e-5  # of Adam; as for REINFORCE
-    kl_weight: float = 0.0  # score per nat of drift from the reference, charged where the best is chosen; 0 = the score alone decides
+    kl_weight: float = 0.05  # score per nat of drift from the reference, charged where the best is chosen; 0 = the score alone decides
     epochs: int = 2  # steps on the best responses of each rollout; more = closer imitation, of fewer texts
     max_grad_norm: float = 1.0  # larger gradients are scaled down to it; inf = never
     rows_per_backward: int = 16  # episodes in memory at a time; no effect on the result
@@ -73,7 +73,7 @@ class ExpertIteration:
         return -episode_mean(now.logprobs, like(batch.counts, now.logprobs), batch.num_episodes), now
 
     def update(self, rollout: Rollout) -> dict[str, float]:
-        """Take several steps on the best response of each group whose scores differ; without any, take none and say so.
+        """Take several steps on the best response of each group whose members differ in worth; without any, take none and say so.
 
         The divergence is that of the policy that wrote, over all responses with a score; loss, entropy and ratios are those of the best
         responses before the first step.
@@ -84,11 +84,14 @@ class ExpertIteration:
                 "expert iteration picks the best of a group, and each is alone: make the environment with group_size=2 or more"
             )
         scored = rollout.take(np.flatnonzero(rollout.is_scored))
-        apart = np.flatnonzero(told_apart(scored.rewards.sum(axis=1), scored.group))
-        if len(apart) == 0:
+        if len(scored) == 0:
             return describe(rollout) | {"num_imitated": 0.0, "skipped": 1.0}
         everyone = Batch.of(self.policy, scored, config.kl_weight, config.rows_per_backward)
-        best = apart[best_rows(everyone.rewards.sum(axis=1)[apart], scored.group[apart])]
+        worth = everyone.rewards.sum(axis=1)
+        apart = np.flatnonzero(told_apart(worth, scored.group))
+        if len(apart) == 0:
+            return describe(rollout) | {"num_imitated": 0.0, "skipped": 1.0}
+        best = apart[best_rows(worth[apart], scored.group[apart])]
         batch = replace(
             everyone,
             rollout=scored.take(best),

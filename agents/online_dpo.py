@@ -18,14 +18,14 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from agents.agent import BoolArray, Decision, Observation
+from agents.learning.epochs import look
 from agents.learning.losses import policy_gradient_loss
 from agents.learning.preferences import choose_pairs, preference_coefficients, preference_labels, preference_loss, preference_margins
 from agents.learning.rollout import Rollout
-from agents.learning.step import Batch, adam, as_array, describe, like, take_step
+from agents.learning.step import Batch, adam, describe, like, take_step
 from agents.policy.evaluation import Evaluation
 from agents.policy.protocol import Policy
 
@@ -99,7 +99,9 @@ class OnlineDPO:
         batch = Batch.of(self.policy, scored, 0.0, config.rows_per_backward)
         metrics: dict[str, float] = {}
         for _ in range(config.epochs):
-            margins = preference_margins(self.log_ratios(batch), pairs, config.kl_weight)
+            now = look(self.policy, batch, config.rows_per_backward).logprobs
+            log_ratios = np.where(scored.is_action, now - batch.reference_logprobs, 0.0).sum(axis=1)
+            margins = preference_margins(log_ratios, pairs, config.kl_weight)
             coefficients = preference_coefficients(margins, labels, pairs, config.kl_weight, len(scored))
             weights = np.where(scored.is_action, -len(scored) * coefficients[:, None], 0.0)
             taken = take_step(self.loss, replace(batch, advantages=weights), self.optimizer, config.max_grad_norm, config.rows_per_backward)
@@ -107,13 +109,3 @@ class OnlineDPO:
             metrics = metrics or taken
         self.policy.updated()
         return describe(rollout) | counted | metrics
-
-    @torch.no_grad()
-    def log_ratios(self, batch: Batch) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Return how much likelier each response has become than under the reference: [B], in nats."""
-        ratios = np.zeros(len(batch.rollout))
-        for rows, part in batch.parts(self.config.rows_per_backward):
-            rollout = part.rollout
-            now = self.policy.evaluate(rollout.tokens, rollout.prompt_lengths, rollout.is_action, rollout.masks)
-            ratios[rows] = np.where(rollout.is_action, as_array(now.logprobs) - part.reference_logprobs, 0.0).sum(axis=1)
-        return ratios

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from agents.agent import BoolArray, Decision, Observation
-from agents.learning.epochs import ROWS_PER_BACKWARD, look, measure_update, take_steps
+from agents.learning.epochs import look, measure_update, rows_at_once, take_steps
 from agents.learning.kl_control import KLControl
 from agents.learning.losses import clipped_gains, clipped_value_loss, episode_mean, importance_weights, kl_rewards
 from agents.learning.returns import gae
@@ -35,7 +35,7 @@ from agents.policy.protocol import Policy
 class PPOConfig:
     """Hold the settings of PPO."""
 
-    learning_rate: float = 5e-5  # of the policy, by Adam; fits 100M parameters (LOG.md); models of a few million bear 3e-4
+    learning_rate: float = 1e-5  # of the policy, by Adam; lower than REINFORCE's for several steps; models of a few million bear 1e-4
     critic_learning_rate: float = 1e-3  # of the value head, by Adam
     epochs: int = 4  # times that each episode is used; 1 with one minibatch = actor-critic
     minibatch_size: int = 64  # episodes per step
@@ -98,7 +98,7 @@ class PPO:
         counted = rollout.take(np.flatnonzero(rollout.is_scored | rollout.is_truncated))
         if len(counted) == 0:
             return describe(rollout) | {"skipped": 1.0}
-        batch = Batch.of(self.policy, counted, 0.0, ROWS_PER_BACKWARD)
+        batch = Batch.of(self.policy, counted, 0.0, rows_at_once(counted))
         old = look(self.policy, batch)
         rewards = kl_rewards(counted.rewards, old.logprobs, batch.reference_logprobs, counted.is_action, self.kl.weight)
         advantages = gae(rewards, old.values, counted.is_action, counted.bootstrap, 1.0, config.mixing)

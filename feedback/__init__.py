@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from feedback.length_window import LengthWindow
     from feedback.repetition import DistinctNGrams, Repetition
     from feedback.sentiment import Sentiment
+    from feedback.shaping import Shaped
     from feedback.source import Source
     from feedback.text import text_feedback
     from feedback.unfinished import Unfinished
@@ -29,6 +30,7 @@ _HOMES = {
     "Otherwise": "compose",
     "Repetition": "repetition",
     "Sentiment": "sentiment",
+    "Shaped": "shaping",
     "Source": "source",
     "Unfinished": "unfinished",
     "WeightedSum": "compose",
@@ -47,6 +49,7 @@ __all__ = [
     "Otherwise",
     "Repetition",
     "Sentiment",
+    "Shaped",
     "Source",
     "Unfinished",
     "WeightedSum",

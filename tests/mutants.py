@@ -15,6 +15,11 @@ RETURNS = "tests/test_learning_returns.py"
 TRAIN = "tests/test_learning_train.py"
 CHECKPOINT = "tests/test_learning_checkpoint.py"
 
+ESTIMATORS = "tests/test_agents_estimators.py"
+KL_CONTROL = "tests/test_learning_kl_control.py"
+TREE = "tests/test_exact_tree.py"
+LISTING = "tests/test_policy_listing.py"
+
 REINFORCE_IS_EXACT = f"{EXACT}::test_the_mean_step_of_reinforce_is_the_exact_gradient"
 
 
@@ -172,5 +177,124 @@ MUTANTS = (
         "        self.policy.updated()\n",
         "",
         (f"{CHECKPOINT}::test_a_loaded_agent_writes_what_the_saved_one_writes",),
+    ),
+    Mutant(
+        "the ratio compares a policy with itself",
+        "agents/learning/losses.py",
+        "ratio = (logprobs - old_logprobs).exp()",
+        "ratio = (logprobs - logprobs.detach()).exp()",
+        (f"{ESTIMATORS}::test_a_ratio_that_is_always_one_would_be_seen",),
+    ),
+    Mutant(
+        "PPO's ratio is against the sampler",
+        "agents/ppo.py",
+        "gains = clipped_gains(now.logprobs, old_logprobs,",
+        "gains = clipped_gains(now.logprobs, like(rollout.logprobs, now.logprobs),",
+        (f"{ESTIMATORS}::test_a_sampler_of_another_precision_is_made_up_for_by_weights_and_not_by_the_ratio",),
+    ),
+    Mutant(
+        "the clip takes the larger gain",
+        "agents/learning/losses.py",
+        "return torch.minimum(ratio * advantages,",
+        "return torch.maximum(ratio * advantages,",
+        (f"{ESTIMATORS}::test_the_gradient_of_a_token_is_zero_where_it_has_gone_far_enough_and_whole_where_it_comes_back",),
+    ),
+    Mutant(
+        "clipped share and divergence are measured before the steps",
+        "agents/ppo.py",
+        "measure_update(batch, look(self.policy, batch), config.clip",
+        "measure_update(batch, old, config.clip",
+        (f"{ESTIMATORS}::test_divergence_and_ratios_of_an_update_are_those_between_the_policies_before_and_after_it",),
+    ),
+    Mutant(
+        "a minibatch divides by the episodes of the whole batch",
+        "agents/learning/step.py",
+        "yield replace(taken, num_episodes=len(rows), num_tokens=int(taken.rollout.is_action.sum()))",
+        "yield taken",
+        (f"{ESTIMATORS}::test_minibatches_hold_every_episode_once_with_its_own_numbers_in_an_order_that_the_generator_decides",),
+    ),
+    Mutant(
+        "a step is taken however far the policy has gone",
+        "agents/learning/step.py",
+        'if measured.get("update_kl_nats_per_token", 0.0) <= stop_kl:\n',
+        "if True:\n",
+        (f"{ESTIMATORS}::test_a_step_from_a_policy_that_has_gone_too_far_is_not_taken",),
+    ),
+    Mutant(
+        "the penalty's controller compares nats per token",
+        "agents/ppo.py",
+        'self.kl.observe(metrics["kl_nats_per_response"]',
+        'self.kl.observe(metrics["kl_nats_per_token"]',
+        (f"{KL_CONTROL}::test_an_agent_compares_nats_per_response_with_its_target",),
+    ),
+    Mutant(
+        "the controller's error is not clipped",
+        "agents/learning/kl_control.py",
+        "error = min(max(kl_nats_per_response / self.target - 1.0, -LARGEST_ERROR), LARGEST_ERROR)",
+        "error = kl_nats_per_response / self.target - 1.0",
+        (f"{KL_CONTROL}::test_the_weight_moves_by_the_relative_error_and_by_a_fifth_of_itself_at_most",),
+    ),
+    Mutant(
+        "RLOO's baseline contains the response itself",
+        "agents/rloo.py",
+        "baseline = leave_one_out_baseline(returns, np.ones(len(returns), dtype=bool), batch.rollout.group)",
+        "baseline = np.full(len(returns), returns.mean())",
+        (f"{ESTIMATORS}::test_the_mean_step_of_rloo_is_the_exact_gradient_with_the_divergence_inside_the_reward",),
+    ),
+    Mutant(
+        "the order of minibatches is not saved",
+        "agents/ppo.py",
+        'self.shuffling.set_state(state["shuffling"])',
+        "pass",
+        (f"{ESTIMATORS}::test_an_agent_that_is_restored_gives_the_numbers_of_one_that_went_on",),
+    ),
+    Mutant(
+        "GRPO divides by the deviation although told not to",
+        "agents/learning/groups.py",
+        "    if not divide_by_std:\n",
+        "    if divide_by_std is None:\n",
+        (f"{ESTIMATORS}::test_the_mean_step_of_grpo_is_the_exact_gradient_but_for_the_share_of_the_others_in_a_group",),
+    ),
+    Mutant(
+        "a policy of the tree goes on after an end token",
+        "text_env/exact/tree.py",
+        "going_on = np.where(self.is_state[here], visits[..., here], 0.0)",
+        "going_on = visits[..., here]",
+        (f"{TREE}::test_the_visits_of_responses_are_their_probabilities",),
+    ),
+    Mutant(
+        "the exact penalty has the wrong sign",
+        "text_env/exact/tree.py",
+        "following = following - penalty[..., here, :]",
+        "following = following + penalty[..., here, :]",
+        (f"{TREE}::test_the_objective_is_the_mean_score_less_the_penalty_summed_over_responses",),
+    ),
+    Mutant(
+        "the regularised optimum forgets the reference",
+        "text_env/exact/tree.py",
+        "lambda here, following: kl_weight * _log_sum_exp(reference_logprobs[..., here, :] + following / kl_weight)",
+        "lambda here, following: kl_weight * _log_sum_exp(following / kl_weight)",
+        (f"{TREE}::test_the_regularised_optimum_is_the_tilted_reference",),
+    ),
+    Mutant(
+        "a shared prefix is counted once for every response through it",
+        "agents/policy/listing.py",
+        "once = np.where(is_first[part][..., None], weights[number, nodes[part]], 0.0)",
+        "once = weights[number, nodes[part]]",
+        (f"{LISTING}::test_the_exact_gradient_is_that_of_the_sum_over_all_responses",),
+    ),
+    Mutant(
+        "the exact gradient leaves out how often a prefix is met",
+        "agents/policy/listing.py",
+        "weights = visits * np.exp(ours)",
+        "weights = np.exp(ours)",
+        (f"{LISTING}::test_the_exact_gradient_is_that_of_the_sum_over_all_responses",),
+    ),
+    Mutant(
+        "the brackets task pairs a closing bracket with a later opening one",
+        "text_env/exact/enumerated.py",
+        "pairs = closes & (opened > 0)",
+        "pairs = closes",
+        ("tests/test_exact_tasks.py::test_every_response_has_the_score_that_its_rule_says",),
     ),
 )

@@ -12,6 +12,7 @@ import agents.commands.run_train as run_train
 import agents.learning.train as loop
 from agents import collect, load
 from agents.__main__ import main
+from agents.learning.checkpoint import class_name
 from agents.learning.run_folder import read_metrics
 
 SMALL = ["--model", "tinylm", "--id", "TextGen-v0", "--max-new-tokens", "6", "--num-envs", "8", "--device", "cpu"]
@@ -63,6 +64,29 @@ def test_actor_critic_is_trained_with_its_own_options():
     assert options.config.critic_learning_rate == 0.5
     assert main(["train", *FAST, "--agent", "agents.actor_critic:ActorCritic", "--num-updates", "1", "--folder", "run"]) == 0
     assert np.isfinite(read_metrics("run")[-1]["critic_grad_norm"])
+
+
+@pytest.mark.parametrize(
+    ("agent", "options"),
+    [
+        pytest.param("agents.rloo:RLOO", ["--kl-target", "0.5", "--learning-rate", "1e-3"], marks=pytest.mark.slow),
+        ("agents.ppo:PPO", ["--kl-target", "0.5", "--minibatch-size", "4", "--learning-rate", "1e-3"]),
+        pytest.param("agents.grpo:GRPO", ["--group-size", "4", "--minibatch-size", "4", "--divide-by-std"], marks=pytest.mark.slow),
+        ("agents.frozen:Frozen", []),
+    ],
+)
+def test_an_agent_is_trained_by_its_name_goes_on_as_if_uncut_and_is_loaded(agent, options):
+    command = ["train", *SMALL, "--episodes-per-update", "8", "--evaluation-episodes", "0", "--agent", agent, *options]
+    assert main([*command, "--num-updates", "1", "--folder", "run"]) == 0
+    assert main(["train", "--resume", "run", "--num-updates", "2"]) == 0
+    assert main([*command, "--num-updates", "2", "--folder", "whole"]) == 0
+    metrics = [
+        [{name: value for name, value in line.items() if "second" not in name} for line in read_metrics(folder)]
+        for folder in ("run", "whole")
+    ]
+    assert metrics[0] == metrics[1] and len(metrics[0]) == 2
+    loaded = load("run/checkpoints/last", device="cpu")
+    assert class_name(loaded) == agent and loaded.config == run_train.read_options(["--resume", "run"]).config
 
 
 def test_write_shows_scores_and_their_mean(capsys):

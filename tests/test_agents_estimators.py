@@ -452,10 +452,21 @@ def test_steps_end_where_the_policy_has_gone_too_far(task):
     for stop_kl in (0.0, 0.01, float("inf")):
         config = PPOConfig(epochs=4, minibatch_size=5, learning_rate=0.05, stop_kl=stop_kl)
         taken[stop_kl] = PPO(table_policy(logits, value_head=True), config).update(rollout)
-    assert taken[0.0]["num_steps"] == 2  # before the first step the divergence is 0, before the second it is not
-    assert 2 < taken[0.01]["num_steps"] < taken[float("inf")]["num_steps"] == 12
+    assert taken[0.0]["num_steps"] == 1  # before the first step the divergence is 0, before the second it is not
+    assert 1 < taken[0.01]["num_steps"] < taken[float("inf")]["num_steps"] == 12
     kls = [taken[stop_kl]["update_kl_nats_per_token"] for stop_kl in (0.0, 0.01, float("inf"))]
     assert 0 < kls[0] < 0.01 < kls[1] < kls[2]
+
+
+def test_a_step_from_a_policy_that_has_gone_too_far_is_not_taken(task):
+    responses, scores, logits = task
+    rollout = write_all(responses, scores.tolist(), table_policy(logits))
+    one, stopped = (
+        step_of(PPO(table_policy(logits, value_head=True), PPOConfig(epochs=epochs, stop_kl=0.0)), rollout) for epochs in (1, 4)
+    )
+    free = step_of(PPO(table_policy(logits, value_head=True), PPOConfig(epochs=4, stop_kl=float("inf"))), rollout)
+    np.testing.assert_allclose(stopped, one, atol=1e-15)
+    assert np.abs(free - one).max() > 0.01
 
 
 def test_divergence_and_ratios_of_an_update_are_those_between_the_policies_before_and_after_it(task):

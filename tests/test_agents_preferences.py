@@ -28,7 +28,7 @@ from tests.tiny_sources import LengthRank
 from text_env.exact import list_responses
 
 WEIGHT = 0.3
-SCORES = np.array([1.0, 3.0, 1.0, 2.0, 5.0, 5.0, 0.5])
+SCORES = np.array([2.0, 3.0, 1.0, 1.0, 5.0, 5.0, 0.5])
 GROUP = np.array([7, 7, 7, 7, 2, 2, 4])
 
 
@@ -36,12 +36,12 @@ def test_all_pairs_are_those_of_a_group_that_differ_the_better_first():
     pairs, num_ties = choose_pairs(SCORES, GROUP, "all")
     slow = {(i, j) for i, j in product(range(7), repeat=2) if GROUP[i] == GROUP[j] and SCORES[i] > SCORES[j]}
     assert {tuple(pair) for pair in pairs.tolist()} == slow and len(pairs) == len(slow) == 5
-    assert num_ties == 2  # rows 0 and 2, rows 4 and 5
+    assert num_ties == 2  # rows 2 and 3, rows 4 and 5
 
 
 def test_best_against_worst_is_one_pair_a_group_the_first_of_each():
     pairs, num_ties = choose_pairs(SCORES, GROUP, "best_worst")
-    assert pairs.tolist() == [[1, 0]] and num_ties == 1  # the group of one has no pair to leave out
+    assert pairs.tolist() == [[1, 2]] and num_ties == 1  # the group of one has no pair to leave out
 
 
 def test_scores_that_differ_by_rounding_are_a_tie():
@@ -163,21 +163,31 @@ def test_dpo_reaches_the_regularised_optimum():
     assert learn(agent, 60)[1] > 0.97
 
 
-def test_expert_iteration_raises_the_score():
-    policy = TabularPolicy(SIZE, LENGTH, prompts=[PROMPT])
-    agent = ExpertIteration(policy, ExpertIterationConfig(learning_rate=0.1, rows_per_backward=256))
-    scores, _ = learn(agent, 30)
-    assert scores[-1] > scores[0] + 1.5
+def test_expert_iteration_raises_the_score_and_with_a_penalty_comes_to_the_regularised_optimum():
+    free, charged = (
+        ExpertIteration(
+            TabularPolicy(SIZE, LENGTH, prompts=[PROMPT]),
+            ExpertIterationConfig(learning_rate=0.1, kl_weight=weight, rows_per_backward=256),
+        )
+        for weight in (0.0, 0.2)
+    )
+    scores, share = learn(free, 30)
+    assert scores[-1] > scores[0] + 1.5 and share < 0.9  # the best responses alone, whatever that costs in divergence
+    assert learn(charged, 50)[1] > 0.97
 
 
-def test_expert_iteration_does_not_rest_at_the_regularised_optimum(task):
-    responses, scores, _, reference = task
+def test_expert_iteration_rests_at_the_regularised_optimum_of_its_penalty_alone(task):
+    """There all responses are worth kl_weight * log Z, so none is the best."""
+    responses, scores, logits, reference = task
     optimum, _ = soft_optimum(responses, reference, scores, WEIGHT)
-    rollout = together(responses, scores.tolist(), table_policy(optimum))
-    config = ExpertIterationConfig(kl_weight=WEIGHT, epochs=1, **FREE)
-    weights = probabilities_of(optimum, responses)
-    step = expected_step(lambda: ExpertIteration(table_policy(optimum, reference), config), rollout, weights, 2)
-    assert np.abs(step).max() > 0.01
+
+    def step(table, kl_weight):
+        rollout = together(responses, scores.tolist(), table_policy(table), group_size=5)
+        return step_of(ExpertIteration(table_policy(table, reference), ExpertIterationConfig(kl_weight=kl_weight, **FREE)), rollout)
+
+    assert not step(optimum, WEIGHT).any()
+    for table, kl_weight in ((logits, WEIGHT), (optimum, 0.0), (optimum, 0.5 * WEIGHT)):
+        assert np.abs(step(table, kl_weight)).max() > 0.1
 
 
 @pytest.mark.parametrize("size", [2, 3])
@@ -190,7 +200,7 @@ def test_the_mean_step_of_expert_iteration_is_towards_the_best_of_n(size):
     scores, logits = random_scores(responses), random_logits(1)
     rollout = together(responses, scores.tolist(), table_policy(logits), horizon=2)
     weights = probabilities_of(logits, responses)
-    agent = ExpertIteration(table_policy(logits), ExpertIterationConfig(epochs=1, **FREE))
+    agent = ExpertIteration(table_policy(logits), ExpertIterationConfig(kl_weight=0.0, epochs=1, **FREE))
     step = expected_step(lambda: ExpertIteration(table_policy(logits), agent.config), rollout, weights, size)
     is_best = [weights[scores <= score].sum() ** size - weights[scores < score].sum() ** size for score in scores]
     assert sum(is_best) == pytest.approx(1)
@@ -231,7 +241,7 @@ def test_several_epochs_are_several_steps_on_the_same_responses(task):
 AGENTS = {
     "dpo": lambda **options: OnlineDPO(table_policy(random_logits(1), random_logits(2)), OnlineDPOConfig(**{**FREE, **options})),
     "expert iteration": lambda **options: ExpertIteration(
-        table_policy(random_logits(1), random_logits(2)), ExpertIterationConfig(epochs=1, **{**FREE, **options})
+        table_policy(random_logits(1), random_logits(2)), ExpertIterationConfig(**{"epochs": 1, "kl_weight": 0.0, **FREE, **options})
     ),
 }
 
@@ -273,6 +283,12 @@ def test_without_two_scores_that_differ_nothing_changes_and_it_is_counted(kind, 
         assert metrics["skipped"] == 1 and metrics.get("num_pairs", 0) == metrics.get("num_imitated", 0) == 0
     assert torch.equal(agent.policy.logits, before) and agent.policy.version == 0
     assert metrics["score"] == pytest.approx(rollout.scores[[0, 6, 12]].mean())
+
+
+@pytest.mark.parametrize("make", [OnlineDPO, ExpertIteration])
+def test_a_language_model_is_not_asked_about_nothing(make, rollout):
+    policy = CausalPolicy(tiny_llama(), device="cpu")
+    assert make(policy).update(muted(rollout, np.arange(15)))["skipped"] == 1 and policy.version == 0
 
 
 @pytest.mark.parametrize("kind", AGENTS)

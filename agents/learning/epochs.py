@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from agents.learning.rollout import Rollout
 from agents.learning.step import Batch, FloatArray, as_array, measure, take_step
 from agents.policy.evaluation import Evaluation
 from agents.policy.protocol import Policy
 
 MAX_GRAD_NORM = 1.0  # as in REINFORCE
-ROWS_PER_BACKWARD = 16  # episodes in memory at a time; no effect on the result
+TOKENS_AT_ONCE = 640  # of prompts and responses in memory at a time, 16 episodes of 40; no effect on the result
 
 
 class Look(NamedTuple):
@@ -29,11 +30,20 @@ class Look(NamedTuple):
     values: FloatArray
 
 
+def rows_at_once(rollout: Rollout) -> int:
+    """Return how many episodes to have in memory at a time."""
+    return max(1, TOKENS_AT_ONCE // rollout.tokens.shape[1])
+
+
 @torch.no_grad()
-def look(policy: Policy, batch: Batch, rows_per_chunk: int = ROWS_PER_BACKWARD) -> Look:
-    """Ask the learner's policy, in the learner's precision, for everything that it says of a batch."""
+def look(policy: Policy, batch: Batch, num_rows: int | None = None) -> Look:
+    """Ask the learner's policy, in the learner's precision, for everything that it says of a batch.
+
+    Args:
+        num_rows: episodes in memory at a time; None = `rows_at_once`.
+    """
     seen = Look(*(np.zeros(batch.rollout.is_action.shape) for _ in Look._fields))
-    for rows, part in batch.parts(rows_per_chunk):
+    for rows, part in batch.parts(num_rows or rows_at_once(batch.rollout)):
         rollout = part.rollout
         now = policy.evaluate(rollout.tokens, rollout.prompt_lengths, rollout.is_action, rollout.masks)
         for array, tensor in ((seen.logprobs, now.logprobs), (seen.entropy, now.entropy), (seen.values, now.values)):
@@ -53,8 +63,8 @@ def take_steps(
 ) -> dict[str, float]:
     """Go over a batch several times, in minibatches of a new random order each time, with one step for each.
 
-    Each step's gradient is measured before the step, so what is known of the divergence is that of the steps before it: the step that finds
-    the policy too far away is the last one.
+    Before each step the divergence is measured on its minibatch, at no cost: where it is too large, that step and all further ones are left
+    out.
 
     Args:
         loss_of: the loss of a part of a minibatch and the evaluation that it came from.
@@ -62,20 +72,22 @@ def take_steps(
         generator: decides the order.
         epochs: how often each episode is used, at least 1.
         minibatch_size: episodes per step, at least 1.
-        stop_kl: nats per token between old and present policy, on a minibatch, from where no further step is taken.
+        stop_kl: nats per token between old and present policy, beyond which no step is taken.
 
-    Returns: means over the steps of loss, grad_norm and, with a critic, critic_grad_norm; num_steps.
+    Returns: means over the minibatches of loss, grad_norm and, with a critic, critic_grad_norm; num_steps, those that were taken.
     """
     if epochs < 1 or minibatch_size < 1:
         raise ValueError(f"epochs and minibatch_size must be at least 1, got {epochs} and {minibatch_size}")
     assert batch.old_logprobs is not None
-    taken: list[dict[str, float]] = []
+    met: list[dict[str, float]] = []
+    num_steps = 0
     for minibatch in (each for _ in range(epochs) for each in batch.minibatches(minibatch_size, generator)):
-        taken.append(take_step(loss_of, minibatch, optimizer, MAX_GRAD_NORM, ROWS_PER_BACKWARD))
-        if taken[-1]["update_kl_nats_per_token"] > stop_kl:
+        met.append(take_step(loss_of, minibatch, optimizer, MAX_GRAD_NORM, rows_at_once(minibatch.rollout), stop_kl))
+        if met[-1]["update_kl_nats_per_token"] > stop_kl:
             break
-    means = {name: float(np.mean([step[name] for step in taken])) for name in ("loss", "grad_norm", "critic_grad_norm") if name in taken[0]}
-    return means | {"num_steps": float(len(taken))}
+        num_steps += 1
+    means = {name: float(np.mean([each[name] for each in met])) for name in ("loss", "grad_norm", "critic_grad_norm") if name in met[0]}
+    return means | {"num_steps": float(num_steps)}
 
 
 def measure_update(batch: Batch, after: Look, clip_below: float, clip_above: float) -> dict[str, float]:

@@ -114,6 +114,7 @@ def take_step(
     optimizer: torch.optim.Optimizer,
     max_grad_norm: float,
     rows_per_backward: int,
+    stop_kl: float = math.inf,
 ) -> dict[str, float]:
     """Add up gradients over parts of the batch, clip them, and take one step.
 
@@ -121,6 +122,7 @@ def take_step(
         loss_of: the loss of one part and the evaluation that it came from; the losses of the parts sum to the batch's.
         max_grad_norm: each parameter group is scaled down to this norm.
         rows_per_backward: episodes in memory at a time; changes memory and rounding, nothing else.
+        stop_kl: where the policy is already further than this from the one with the batch's old log-probabilities, no step is taken.
 
     Returns: the loss, the norms before clipping, and `measure` of the policy as it was *before* the step.
     Raises FloatingPointError where the gradient is not finite; the weights are as before then.
@@ -140,9 +142,11 @@ def take_step(
         raise FloatingPointError(
             f"the gradient is not finite (loss {total}, norms {norms}): lower the learning rate or the weights of the penalties"
         )
-    optimizer.step()
+    measured = measure(batch, logprobs, entropy)
+    if measured.get("update_kl_nats_per_token", 0.0) <= stop_kl:
+        optimizer.step()
     named = {"grad_norm": norms[0]} | ({"critic_grad_norm": norms[1]} if len(norms) > 1 else {})
-    return {"loss": total, **named, **measure(batch, logprobs, entropy)}
+    return {"loss": total, **named, **measured}
 
 
 def measure(batch: Batch, logprobs: FloatArray, entropy: FloatArray) -> dict[str, float]:

@@ -166,6 +166,20 @@ def test_what_is_cached_gives_what_a_policy_without_a_cache_gives(folder):
     feeds.remove()
 
 
+def test_keys_and_values_of_older_weights_are_forgotten(folder):
+    policy, env = ppo(folder, learning_rate=0.05).policy, small_env(4)
+    observation = env.reset()
+    for _ in range(2):
+        states, _ = policy.obs_to_tensor(observation)
+        tokens, values, logprobs = policy.forward(states)
+        expected = policy.evaluate_actions(states, tokens)
+        torch.testing.assert_close(logprobs, expected[1], atol=2e-6, rtol=0)
+        torch.testing.assert_close(values, expected[0], atol=2e-6, rtol=0)
+        (expected[1].sum() + expected[0].sum()).backward()
+        policy.optimizer.step()
+        observation = env.step(np.zeros(4, dtype=int))[0]
+
+
 def test_the_pretrained_weights_are_as_they_were(folder):
     model = ppo(folder)
     before = load_model(folder).state_dict()

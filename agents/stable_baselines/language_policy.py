@@ -40,6 +40,9 @@ class CausalLMPolicy(ActorCriticPolicy):
     The pretrained weights are taken as they are: nothing of Stable-Baselines3 initialises them. A saved model holds weights and names, no
     pickled model; what it is compared with is loaded again by its name.
 
+    Masks reach it from MaskablePPO, which keeps them as float32: 4 x steps x rows x vocabulary bytes, 403 MB for 32 steps of 64 rows over
+    49,152 tokens. Nothing here makes such an array; without masks PPO has none.
+
     Args:
         model: "tinylm", "smollm2", a hub id or a folder; a name, never an object.
         reference: what divergence is measured from: "initial" (the weights of `model`), another name, or None.

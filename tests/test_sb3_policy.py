@@ -332,6 +332,24 @@ def test_a_loaded_model_acts_by_the_loaded_weights(folder, tmp_path):
     torch.testing.assert_close(logprobs, old.log_softmax(-1).gather(1, tokens[:, None])[:, 0], atol=2e-6, rtol=0)
 
 
+def test_a_policy_that_is_loaded_on_another_device_goes_on_as_it_was(folder):
+    """No other device is here, so the move is from the CPU to the CPU."""
+    model = ppo(folder, learning_rate=1e-2)
+    model.learn(64)
+    policy = model.policy
+    states, _ = policy.obs_to_tensor(small_env().reset())
+    logits, first = policy.get_distribution(states).distribution.logits, policy.language_model
+    steps = [state["step"].item() for state in policy.optimizer.state_dict()["state"].values()]
+    assert policy.to("cpu").language_model is first
+    policy._move(torch.device("cpu"))
+    assert policy.language_model is not first and torch.equal(policy.get_distribution(states).distribution.logits, logits)
+    tokens, _, logprobs = policy.forward(states)
+    torch.testing.assert_close(logprobs, logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0], atol=2e-6, rtol=0)
+    assert [state["step"].item() for state in policy.optimizer.state_dict()["state"].values()] == steps
+    assert policy.optimizer.param_groups[0]["params"][0] is next(policy.language_model.parameters())
+    model.learn(64)
+
+
 def test_the_value_head_has_a_learning_rate_of_its_own(folder):
     moved = []
     for rate in (1.0, 10.0):

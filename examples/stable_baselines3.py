@@ -34,4 +34,5 @@ def main(num_tokens: int = 4096) -> PPO:
 
 if __name__ == "__main__":
     model = main()
-    print(f"{model.ep_info_buffer[-1]['r']:.2f} of the last response's words are short")
+    scores = [episode["r"] for episode in model.ep_info_buffer]
+    print(f"{sum(scores) / len(scores):.2f} of the words of the last {len(scores)} responses are short")

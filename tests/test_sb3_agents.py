@@ -14,7 +14,7 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecMonitor
 
-from agents import CausalLMPolicy, CausalPolicy, Frozen, SB3Agent, Uniform, as_sb3, collect, evaluate
+from agents import CausalLMPolicy, CausalPolicy, Frozen, SB3Agent, TextGenVecEnv, Uniform, as_sb3, collect, evaluate
 from agents.agent import Agent
 from agents.learning.checkpoint import restore, save
 from agents.stable_baselines.sb3_agent import states_of
@@ -227,6 +227,15 @@ def test_dqn_learns_a_tiny_task():
     assert score > 0.7  # the best is 1; a uniform policy has about 0.17
 
 
+@pytest.mark.parametrize("kind", [PPO, DQN])
+def test_exact_tasks_are_trained_on_by_name(kind):
+    env = TextGenVecEnv("TextGen/Exact-v0", 4, rule="copy")
+    options = {"n_steps": 8, "batch_size": 32} if kind is PPO else {"learning_starts": 16, "buffer_size": 100}
+    model = kind("MultiInputPolicy", env, seed=0, device="cpu", **options).learn(64)
+    rows = gym.make_vec("TextGen/Exact-v0", num_envs=4, rule="copy", autoreset_mode=DISABLED)
+    assert 0 <= evaluate(rows, SB3Agent(model), 8)[0]["score"] <= 1
+
+
 def test_evaluate_policy_of_one_of_our_agents_is_its_own_evaluation(folder):
     agent = Frozen(CausalPolicy(folder, device="cpu"))
     env = VecMonitor(small_env(4))
@@ -334,6 +343,28 @@ def test_maskable_ppo_learns_with_the_language_model_and_keeps_to_the_masks(fold
     observation = env.reset()
     tokens, _ = model.predict(observation, deterministic=True, action_masks=np.stack(env.env_method("action_masks")))
     assert (tokens != END).all()
+
+
+def test_maskable_ppo_learns_among_2000_tokens_of_which_a_mask_allows_few(tmp_path):
+    contrib = pytest.importorskip("sb3_contrib")
+    large = write_model(tmp_path / "model", vocab_size=2000)
+    env = VecMonitor(small_env(32, words=2000, allowed_tokens=[0, 1, 2, 4, 5, 1999]))
+    model = contrib.MaskablePPO(
+        CausalLMPolicy,
+        env,
+        n_steps=8,
+        batch_size=256,
+        n_epochs=4,
+        learning_rate=3e-3,
+        gamma=1.0,
+        seed=0,
+        device="cpu",
+        policy_kwargs={"model": large, "device": "cpu", "critic_rate": 3.0},
+    )
+    scores = Scores()
+    model.learn(32 * 8 * 8, callback=scores)
+    assert np.mean(scores.scores[-64:]) > np.mean(scores.scores[:64]) + 0.3
+    assert model.rollout_buffer.action_masks.nbytes == 4 * 8 * 32 * 2000  # float32: steps x rows x vocabulary
 
 
 def test_maskable_ppo_finds_ratio_1_under_masks(folder):

@@ -16,11 +16,12 @@ pytestmark = pytest.mark.draws_globally  # Stable-Baselines3 seeds and shuffles 
 
 def test_the_example_trains_the_bundled_model():
     main = runpy.run_path(str(ROOT / "examples/stable_baselines3.py"))["main"]
-    model = main(num_tokens=512 * 4)
-    first, last = np.array_split([episode["r"] for episode in model.ep_info_buffer], 2)
-    assert model.num_timesteps == 2048 and len(model.ep_info_buffer) == 100
-    assert np.mean([*first, *last]) > 0.55  # the model as it is has about 0.5
-    assert model.policy.causal.version == 3  # four rollouts were learned from, and nobody has acted since the last
+    model = main(num_tokens=2 * 512)
+    scores = [episode["r"] for episode in model.ep_info_buffer]
+    assert model.num_timesteps == 1024 and len(scores) == 100 and 0.2 < np.mean(scores) < 0.9
+    assert model.policy.causal.version == 1  # two rollouts were learned from, and nobody has acted since the second
+    assert model.logger.name_to_value["train/approx_kl"] > 1e-4
+    assert "rollout/kl_nats_per_token" not in model.logger.name_to_value  # it went out with the rollout's line
 
 
 def test_the_comparison_writes_every_figure(tmp_path):

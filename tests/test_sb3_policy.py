@@ -166,6 +166,20 @@ def test_what_is_cached_gives_what_a_policy_without_a_cache_gives(folder):
     feeds.remove()
 
 
+def test_keys_and_values_of_older_weights_are_forgotten(folder):
+    policy, env = ppo(folder, learning_rate=0.05).policy, small_env(4)
+    observation = env.reset()
+    for _ in range(2):
+        states, _ = policy.obs_to_tensor(observation)
+        tokens, values, logprobs = policy.forward(states)
+        expected = policy.evaluate_actions(states, tokens)
+        torch.testing.assert_close(logprobs, expected[1], atol=2e-6, rtol=0)
+        torch.testing.assert_close(values, expected[0], atol=2e-6, rtol=0)
+        (expected[1].sum() + expected[0].sum()).backward()
+        policy.optimizer.step()
+        observation = env.step(np.zeros(4, dtype=int))[0]
+
+
 def test_the_pretrained_weights_are_as_they_were(folder):
     model = ppo(folder)
     before = load_model(folder).state_dict()
@@ -316,6 +330,24 @@ def test_a_loaded_model_acts_by_the_loaded_weights(folder, tmp_path):
     model.policy.load_state_dict(copy.state_dict())
     tokens, _, logprobs = model.policy.forward(states)
     torch.testing.assert_close(logprobs, old.log_softmax(-1).gather(1, tokens[:, None])[:, 0], atol=2e-6, rtol=0)
+
+
+def test_a_policy_that_is_loaded_on_another_device_goes_on_as_it_was(folder):
+    """No other device is here, so the move is from the CPU to the CPU."""
+    model = ppo(folder, learning_rate=1e-2)
+    model.learn(64)
+    policy = model.policy
+    states, _ = policy.obs_to_tensor(small_env().reset())
+    logits, first = policy.get_distribution(states).distribution.logits, policy.language_model
+    steps = [state["step"].item() for state in policy.optimizer.state_dict()["state"].values()]
+    assert policy.to("cpu").language_model is first
+    policy._move(torch.device("cpu"))
+    assert policy.language_model is not first and torch.equal(policy.get_distribution(states).distribution.logits, logits)
+    tokens, _, logprobs = policy.forward(states)
+    torch.testing.assert_close(logprobs, logits.log_softmax(-1).gather(1, tokens[:, None])[:, 0], atol=2e-6, rtol=0)
+    assert [state["step"].item() for state in policy.optimizer.state_dict()["state"].values()] == steps
+    assert policy.optimizer.param_groups[0]["params"][0] is next(policy.language_model.parameters())
+    model.learn(64)
 
 
 def test_the_value_head_has_a_learning_rate_of_its_own(folder):

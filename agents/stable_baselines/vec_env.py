@@ -51,7 +51,6 @@ class TextGenVecEnv(VecEnv):
         self.env: Any = env
         self.native = cast(Any, env.unwrapped)
         self._actions: npt.NDArray[np.int64] = np.zeros(env.num_envs, dtype=np.int64)
-        self._has_masks = bool(self.native.writing.prefixes.masks.restricts)
         super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
         self.metadata = {"render_modes": ["ansi", "human"]}
 
@@ -72,9 +71,11 @@ class TextGenVecEnv(VecEnv):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Write the tokens; return observations, rewards [N] float32, which rows ended [N], and one info per row."""
-        if self._has_masks:
-            self._check_masks()
-        observation, rewards, terminated, truncated, info = self.env.step(self._actions)
+        try:
+            observation, rewards, terminated, truncated, info = self.env.step(self._actions)
+        except ValueError:  # no row is changed then
+            self._explain_masks()
+            raise
         over = np.asarray(terminated | truncated)
         infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
         if over.any():
@@ -140,9 +141,10 @@ class TextGenVecEnv(VecEnv):
         for row in np.flatnonzero(info["_episode_index"]).tolist():
             self.reset_infos[row] = {name: int(info[name][row]) for name in ("prompt_index", "episode_index")}
 
-    def _check_masks(self) -> None:
+    def _explain_masks(self) -> None:
         """Say what to do where an algorithm without masks chose a masked token."""
-        allowed = self.native.action_masks()[np.arange(self.num_envs), self._actions]
+        num_tokens = int(self.native.single_action_space.n)
+        allowed = self.native.action_masks()[np.arange(self.num_envs), np.clip(self._actions, 0, num_tokens - 1)]
         if allowed.all():
             return
         row = int(np.argmax(~allowed))

@@ -25,7 +25,7 @@ from torch import Tensor
 from agents.agent import BoolArray, Decision, Observation
 from agents.learning.path_consistency import path_consistency_loss, path_targets
 from agents.learning.rollout import Rollout
-from agents.learning.step import Batch, adam, describe, like, take_step
+from agents.learning.step import Batch, adam, describe, like, take_step, weighed
 from agents.policy.evaluation import Evaluation
 from agents.policy.protocol import Policy
 
@@ -40,6 +40,9 @@ class SoftQConfig:
     kl_weight: float = 0.05  # score per nat of drift from the reference, above 0; towards 0 the best policy becomes greedy
     epsilon: float = 0.0  # share of tokens drawn uniformly from the allowed ones; 0 = as the policy likes, 1 = the policy has no say
     replay_rollouts: int = 4  # earlier rollouts, each of which is learned from again at every update; 0 = none
+    recency: float = (
+        1.0  # factor on an earlier rollout's loss per update of age; 1 = all alike, for scores that stay; near 0 = only the newest
+    )
     max_grad_norm: float = 1.0  # larger gradients are scaled down to it, policy and values apart; inf = never
     rows_per_backward: int = 16  # episodes in memory at a time; no effect on the result
 
@@ -62,6 +65,8 @@ class SoftQ:
             raise ValueError(f"kl_weight must be above 0, got {self.config.kl_weight}: without it log-probabilities say nothing about Q")
         if not 0 <= self.config.epsilon <= 1:
             raise ValueError(f"epsilon is a share of tokens between 0 and 1, got {self.config.epsilon}")
+        if not 0 < self.config.recency <= 1:
+            raise ValueError(f"recency must be above 0 and at most 1, got {self.config.recency}; replay_rollouts=0 takes the newest alone")
         self.optimizer = adam((policy.parameters(), self.config.learning_rate), (value_parameters, self.config.critic_learning_rate))
         self.replay: deque[Batch] = deque(maxlen=self.config.replay_rollouts)
 
@@ -98,8 +103,9 @@ class SoftQ:
             return describe(rollout) | {"skipped": 1.0}
         batch = Batch.of(self.policy, counted, 0.0, config.rows_per_backward)
         metrics = take_step(self.loss, batch, self.optimizer, config.max_grad_norm, config.rows_per_backward)
-        for earlier in self.replay:
-            replayed = take_step(self.loss, earlier, self.optimizer, config.max_grad_norm, config.rows_per_backward)
+        for age, earlier in zip(range(len(self.replay), 0, -1), self.replay, strict=True):
+            loss_of = weighed(self.loss, config.recency**age)
+            replayed = take_step(loss_of, earlier, self.optimizer, config.max_grad_norm, config.rows_per_backward)
             metrics["replay_loss"] = replayed["loss"]
         self.replay.append(replace(batch, rollout=counted.without_texts()))
         self.policy.updated()

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from feedback.check import check_feedback
     from feedback.compose import Clipped, Otherwise, WeightedSum
     from feedback.contains import Contains, Matches
+    from feedback.drifting import Drifting
     from feedback.exact_match import ExactMatch
     from feedback.length_window import LengthWindow
     from feedback.repetition import DistinctNGrams, Repetition
@@ -24,6 +25,7 @@ _HOMES = {
     "Clipped": "compose",
     "Contains": "contains",
     "DistinctNGrams": "repetition",
+    "Drifting": "drifting",
     "ExactMatch": "exact_match",
     "LengthWindow": "length_window",
     "Matches": "contains",
@@ -43,6 +45,7 @@ __all__ = [
     "Clipped",
     "Contains",
     "DistinctNGrams",
+    "Drifting",
     "ExactMatch",
     "LengthWindow",
     "Matches",

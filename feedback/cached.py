@@ -19,7 +19,7 @@ class Cached(Source):
 
     Two episodes are the same if their prompt (text, ids, references, id), response, token ids, chosen tokens and ending are; their
     numbers are not looked at. The same episode twice in one batch is asked about once. A source with randomness in it repeats its first
-    answer. A source that compares the members of a batch cannot be cached. A copy starts empty. Threads may share one.
+    answer. A source that compares the members of a batch, or that drifts, cannot be cached. A copy starts empty. Threads may share one.
 
     `hits` counts the episodes that were answered without asking, `misses` those that were asked about.
     """
@@ -30,6 +30,10 @@ class Cached(Source):
         self.source = as_feedback(source)
         if Judge(self.source).is_comparative:
             raise ValueError(f"{Judge(self.source).name} compares the members of a batch, so its scores cannot be cached")
+        if getattr(self.source, "is_frozen", True) is False:
+            raise ValueError(
+                f"{Judge(self.source).name} judges otherwise as time goes on, so its scores cannot be cached: cache its sources"
+            )
         self.size = size
         self.low, self.high, self.unit = self.source.low, self.source.high, self.source.unit
         self._hits = self._misses = 0

@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.agent import Agent
 from agents.learning.collect import Env, collect
+from agents.learning.drift import held_still
 from agents.learning.rollout import Rollout
 from agents.learning.step import as_array, describe
 
@@ -31,9 +32,11 @@ def evaluate(env: Env, agent: Agent, num_episodes: int, seed: int = 0, rows_per_
         reference_logprob_per_token: how likely the reference finds the tokens, in nats; minus it is the log of the perplexity.
         distinct_2: see `distinct_bigrams`.
         share_scored, share_ended, share_truncated, tokens_per_response: as in training.
+        feedback_time: where the feedback drifts, the time at which all of it was judged; evaluation does not move it.
     """
-    rollout = collect(env, agent, num_episodes, seed=seed)
-    measured = describe(rollout)
+    with held_still(env) as times:
+        rollout = collect(env, agent, num_episodes, seed=seed)
+    measured = describe(rollout) | times
     scored = rollout.scores[rollout.is_scored]
     if len(scored) > 1:
         measured["score_standard_error"] = float(scored.std(ddof=1) / np.sqrt(len(scored)))

@@ -16,6 +16,7 @@ from stable_baselines3.common.logger import JSONOutputFormat, Logger, TensorBoar
 from agents.agent import Agent
 from agents.learning.checkpoint import class_name, restore, save
 from agents.learning.collect import Env
+from agents.learning.drift import load_feedback_state
 from agents.learning.rollout import Rollout
 from agents.learning.stopping import Progress
 
@@ -51,9 +52,11 @@ class Run:
         """Return the folder of the checkpoint with the best score."""
         return self.folder / "checkpoints" / "best"
 
-    def resume(self, agent: Agent) -> Progress:
-        """Put the last checkpoint into the agent, and return how far the run had come."""
-        return Progress(**restore(agent, self.last))
+    def resume(self, agent: Agent, env: Env) -> Progress:
+        """Put the last checkpoint into the agent and into feedback that drifts, and return how far the run had come."""
+        kept = restore(agent, self.last)
+        load_feedback_state(env, kept.pop("feedback", ()))
+        return Progress(**kept)
 
     @contextmanager
     def opened(self, agent: Agent, env: Env, options: dict[str, Any], num_updates: int | None) -> Iterator[None]:
@@ -116,11 +119,11 @@ class Run:
             self._responses.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._responses.flush()
 
-    def keep(self, agent: Agent, progress: Progress, is_best: bool) -> None:
-        """Save the agent as the last checkpoint, and as the best where it is."""
+    def keep(self, agent: Agent, progress: Progress, judged: list[dict[str, Any]], is_best: bool) -> None:
+        """Save the agent as the last checkpoint, with the state of feedback that drifts, and as the best where it is."""
         if not self.is_kept:
             return
-        save(agent, self.last, extra=progress.state())
+        save(agent, self.last, extra={**progress.state(), "feedback": judged})
         if is_best:
             save(agent, self.best, with_optimizer=False)
 

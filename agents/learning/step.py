@@ -149,6 +149,16 @@ def take_step(
     return {"loss": total, **named, **measured}
 
 
+def weighed(loss_of: Callable[[Batch], tuple[Tensor, Evaluation]], weight: float) -> Callable[[Batch], tuple[Tensor, Evaluation]]:
+    """Return a loss that is `weight` times as large, for episodes that count less than others."""
+
+    def loss(batch: Batch) -> tuple[Tensor, Evaluation]:
+        full, now = loss_of(batch)
+        return weight * full, now
+
+    return loss
+
+
 def measure(batch: Batch, logprobs: FloatArray, entropy: FloatArray) -> dict[str, float]:
     """Measure the policy on the tokens that it wrote.
 

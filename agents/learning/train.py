@@ -10,6 +10,7 @@ import numpy as np
 
 from agents.agent import Agent
 from agents.learning.collect import Env, collect
+from agents.learning.drift import feedback_state
 from agents.learning.held_out import evaluate
 from agents.learning.progress_bar import ProgressBar
 from agents.learning.rollout import Rollout
@@ -55,13 +56,15 @@ def train(
     """Train an agent.
 
     Each update has a seed of its own, made from `seed` and its number, so a run that was resumed gives the numbers of one that was not.
-    After Ctrl-C the last checkpoint is on disk and the function returns.
+    After Ctrl-C the last checkpoint is on disk and the function returns. Feedback that drifts is kept with it: a run that was resumed
+    goes on at the time that it had come to.
 
     Args:
         env: made with `autoreset_mode=DISABLED`, or a single one.
         num_updates: in all. episodes_per_update: a multiple of the environment's group size.
         evaluation_env: an environment with held-out prompts; it is evaluated on before the first update, after every `evaluate_every`, and
-            after the last, always with the same seed. Checkpoints are kept at the same times.
+            after the last, always with the same seed. Checkpoints are kept at the same times. Give it the very feedback object of `env` to
+            judge by what is wanted at the time, or one that stands still (`Drifting.at`) to judge by what was wanted then.
         evaluation_episodes: as many as `episodes_per_update` unless given.
         stop: further reasons to end.
         folder: of the run; None makes a new one below runs/. keep: False writes nothing at all.
@@ -72,13 +75,14 @@ def train(
     """
     _check(num_updates, evaluate_every, can_resume=not resume or (folder is not None and keep))
     run = Run(folder if folder is not None else new_folder(agent), is_kept=keep)
-    progress = run.resume(agent) if resume else Progress()
+    progress = run.resume(agent, env) if resume else Progress()
     settings = {"num_updates": num_updates, "episodes_per_update": episodes_per_update, "evaluate_every": evaluate_every, "seed": seed}
     history: list[dict[str, float]] = []
     stopped_by: str | None = None
     line: dict[str, float] = {}
     is_whole = True  # False while an update is half done
     num_kept = progress.num_updates if resume else -1  # updates in the last checkpoint
+    judged = feedback_state(env)  # as it was after the last whole update
     with (
         run.opened(agent, env, settings, progress.num_updates if resume else None),
         ProgressBar(num_updates, progress.num_updates, show) as bar,
@@ -101,13 +105,13 @@ def train(
                 is_whole = False
                 line = agent.update(rollout)
                 progress.count(line, int(rollout.lengths.sum()))
-                is_whole = True
+                is_whole, judged = True, feedback_state(env)
                 line |= _pace(rollout, began, collected)
                 run.write_responses(progress.num_updates, "train", rollout)
                 if progress.num_updates % evaluate_every == 0 or progress.num_updates == num_updates:
                     if evaluation_env is not None:
                         line |= _held_out(evaluation_env, agent, evaluation_episodes or episodes_per_update, run, progress.num_updates)
-                    run.keep(agent, progress, is_best=progress.judge(line, stop.min_gain))
+                    run.keep(agent, progress, judged, is_best=progress.judge(line, stop.min_gain))
                     num_kept = progress.num_updates
                 note(line)
                 stopped_by = progress.reason(stop)
@@ -116,7 +120,7 @@ def train(
         if is_whole and num_kept < progress.num_updates:
             if progress.num_updates and (not history or history[-1]["update"] < progress.num_updates):
                 note(line)  # its evaluation was interrupted; the update itself was not
-            run.keep(agent, progress, is_best=False)
+            run.keep(agent, progress, judged, is_best=False)
     return Trained(run.folder if keep else None, progress.num_updates, stopped_by or "updates", history, progress.best_score)
 
 

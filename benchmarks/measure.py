@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.intervals import mean_interval
+
 FloatArray = npt.NDArray[np.float64]
 RESAMPLES = 4000
 COVERAGE = 0.95
@@ -72,14 +74,21 @@ def median(values: Sequence[float] | FloatArray, unit: str) -> Measurement:
 
 
 def mean(values: Sequence[float] | FloatArray, unit: str) -> Measurement:
-    """Return the mean with an interval; values may have any sign.
+    """Return the mean with Student's interval (see `mean_interval`); values may have any sign. One value has an interval of length 0."""
+    if len(values) == 1:
+        return Measurement(float(values[0]), unit, float(values[0]), float(values[0]), 1)
+    interval = mean_interval(values)
+    return Measurement(interval.mean, unit, interval.low, interval.high, interval.n)
 
-    The interval is the percentile bootstrap's (Efron 1979); from few values it is too narrow rather than too wide.
-    """
-    numbers = np.asarray(values, dtype=np.float64)
-    if numbers.ndim != 1 or len(numbers) == 0 or not np.isfinite(numbers).all():
-        raise ValueError(f"a mean needs at least one value, and finite ones, got {numbers.tolist()}")
-    return _with_interval(float(numbers.mean()), numbers[_resampled(len(numbers))].mean(axis=1), unit, len(numbers))
+
+def ratio_of_means(numerator: Sequence[float] | FloatArray, denominator: Sequence[float] | FloatArray) -> Measurement:
+    """Return mean(numerator) / mean(denominator) with an interval; entry i of both belongs together, as in `ratio_of_medians`."""
+    above, below = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
+    if len(above) != len(below):
+        raise ValueError(f"both must have one value per round, got {len(above)} and {len(below)}")
+    rounds = _resampled(len(above))
+    ratios = above[rounds].mean(axis=1) / below[rounds].mean(axis=1)
+    return _with_interval(float(above.mean() / below.mean()), ratios, "ratio", len(above))
 
 
 def ratio_of_medians(numerator: Sequence[float] | FloatArray, denominator: Sequence[float] | FloatArray) -> Measurement:

@@ -35,7 +35,7 @@ from agents import (
 )
 from agents.agent import Agent
 from benchmarks.machine import describe_machine
-from benchmarks.measure import COVERAGE, FloatArray, Measurement, median, ratio_of_medians, write_json
+from benchmarks.measure import Measurement, mean, median, ratio_of_means, ratio_of_medians, write_json
 
 TASK = "TextGen/Reviews-v0"
 RESAMPLES = 4000
@@ -148,18 +148,6 @@ def compare(settings: Settings, console: Console) -> dict[str, Measurement]:
     }
 
 
-def mean(values: FloatArray, unit: str) -> Measurement:
-    """Return the mean over seeds with a percentile bootstrap interval (Efron 1979)."""
-    return _interval(float(values.mean()), values[_resampled(len(values))].mean(axis=1), unit, len(values))
-
-
-def ratio_of_means(numerator: FloatArray, denominator: FloatArray) -> Measurement:
-    """Return mean(numerator) / mean(denominator), with the seeds resampled in pairs."""
-    seeds = _resampled(len(numerator))
-    ratios = numerator[seeds].mean(axis=1) / denominator[seeds].mean(axis=1)
-    return _interval(float(numerator.mean() / denominator.mean()), ratios, "ratio", len(numerator))
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Compare, print a table and write JSON."""
     settings = tyro.cli(Settings, args=arguments, description=__doc__)
@@ -189,16 +177,6 @@ def _env(settings: Settings, split: str) -> Any:
         split=split,
         autoreset_mode=gym.vector.AutoresetMode.DISABLED,
     )
-
-
-def _resampled(count: int) -> Any:
-    return np.random.default_rng(0).integers(count, size=(RESAMPLES, count))
-
-
-def _interval(value: float, resampled: FloatArray, unit: str, count: int) -> Measurement:
-    tail = (1 - COVERAGE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail])
-    return Measurement(value, unit, min(float(low), value), max(float(high), value), count)
 
 
 if __name__ == "__main__":

@@ -38,7 +38,6 @@ from benchmarks.machine import describe_machine
 from benchmarks.measure import Measurement, mean, median, ratio_of_means, ratio_of_medians, write_json
 
 TASK = "TextGen/Reviews-v0"
-RESAMPLES = 4000
 
 
 @dataclass(frozen=True)

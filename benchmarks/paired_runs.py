@@ -68,7 +68,7 @@ class Setting:
 
     def make(self, split: str, group_size: int = 1) -> VectorEnv:
         """Make the environment for one split of the prompts."""
-        chosen = {"feedback": self.feedback, "tokenizer": None if self.model == TABLE else self.model}
+        chosen: dict[str, Any] = {"feedback": self.feedback, "tokenizer": None if self.model == TABLE else self.model}
         return gym.make_vec(
             self.env,
             num_envs=self.num_envs,

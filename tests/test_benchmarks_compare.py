@@ -262,6 +262,15 @@ def test_figures_are_means_over_seeds_and_differences_are_paired():
     assert apart.high - 0.2 == pytest.approx(12.7062 * 0.1, abs=1e-4)  # t(1) * (0.2 / sqrt 2) / sqrt 2
 
 
+def test_what_a_seed_does_to_both_sides_is_no_part_of_their_difference():
+    pairs = planted([0.25, 0.25])
+    a, b = pairs[1]
+    pairs[1] = (replace(a, curve=(Point(0, 4.75, 1.0),)), replace(b, curve=(Point(0, 4.5, 1.0),)))  # this seed is lucky for both
+    figures = figures_of(pairs)
+    assert figures["A/score"].deviation > 2
+    assert (figures["A-B/score"].low, figures["A-B/score"].high) == (0.25, 0.25)
+
+
 def test_a_seed_that_one_side_lacks_has_no_pair():
     runs = [run for pair in planted([0.1, 0.2, 0.3]).values() for run in pair]
     assert list(pairs_of([run for run in runs if (run.name, run.seed) != ("B", 1)])) == [0, 2]

@@ -52,8 +52,7 @@ class CausalLMPolicy(ActorCriticPolicy):
         critic_rate: learning rate of the value head over that of the language model.
         device: where the model is loaded; it goes to the algorithm's device if that is another.
         seed: of the tokens that are drawn and of the value head. None takes it from the action space, which the algorithm's seed decides.
-        optimizer_class, optimizer_kwargs: as in every policy of Stable-Baselines3, but that Adam keeps its own eps. Theirs, 1e-5, is larger
-            than many gradients of a language model whose loss is a mean over tokens.
+        optimizer_class, optimizer_kwargs: as in every policy of Stable-Baselines3; unless given, Adam's eps is 1e-8, as our agents'.
 
     Raises ValueError where the environment is none of ours, or has another number of tokens than the model.
     """

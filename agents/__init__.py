@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
+    from agents.agent_check import check_agent
     from agents.frozen import Frozen, FrozenConfig
     from agents.grpo import GRPO, GRPOConfig
     from agents.learning.checkpoint import load, save
@@ -43,6 +44,7 @@ HOMES = {  # public name: the file it lives in
     "Stop": "learning.stopping",
     "TabularPolicy": "policy.tabular",
     "Uniform": "uniform",
+    "check_agent": "agent_check",
     "collect": "learning.collect",
     "evaluate": "learning.held_out",
     "load": "learning.checkpoint",
@@ -70,6 +72,7 @@ __all__ = [
     "Stop",
     "TabularPolicy",
     "Uniform",
+    "check_agent",
     "collect",
     "evaluate",
     "load",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.actor_critic import ActorCritic, ActorCriticConfig
     from agents.agent import Agent, Decision
+    from agents.agent_check import check_agent
     from agents.expert_iteration import ExpertIteration, ExpertIterationConfig
     from agents.frozen import Frozen, FrozenConfig
     from agents.grpo import GRPO, GRPOConfig
@@ -64,6 +65,7 @@ HOMES = {  # public name: the file it lives in
     "Uniform": "uniform",
     "as_sb3": "sb3",
     "best_of_n": "learning.best_of_n",
+    "check_agent": "agent_check",
     "collect": "learning.collect",
     "evaluate": "learning.held_out",
     "exact_gradient": "policy.listing",
@@ -75,9 +77,6 @@ HOMES = {  # public name: the file it lives in
 }
 
 __all__ = [
-    "GRPO",
-    "PPO",
-    "RLOO",
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
@@ -90,11 +89,14 @@ __all__ = [
     "ExpertIterationConfig",
     "Frozen",
     "FrozenConfig",
+    "GRPO",
     "GRPOConfig",
     "KLRewards",
     "OnlineDPO",
     "OnlineDPOConfig",
+    "PPO",
     "PPOConfig",
+    "RLOO",
     "RLOOConfig",
     "Reinforce",
     "ReinforceConfig",
@@ -108,6 +110,7 @@ __all__ = [
     "Uniform",
     "as_sb3",
     "best_of_n",
+    "check_agent",
     "collect",
     "evaluate",
     "exact_gradient",

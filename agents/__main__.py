@@ -1,4 +1,4 @@
-"""Train, show and demonstrate agents from the command line: `python -m agents train`, `write` and `demo`."""
+"""Train, show, check and explain agents from the command line: `python -m agents train`, `write`, `demo`, `check` and `diagnose`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,27 @@ def _demo(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"train": _train, "write": _write, "demo": _demo}
+def _check(arguments: Sequence[str]) -> int:
+    """Check that an agent of your own keeps to the protocol."""
+    from agents.commands.run_check import main
+
+    return main(arguments)
+
+
+def _diagnose(arguments: Sequence[str]) -> int:
+    """Say why a run does not learn."""
+    from agents.commands.run_diagnose import main
+
+    return main(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "train": _train,
+    "write": _write,
+    "demo": _demo,
+    "check": _check,
+    "diagnose": _diagnose,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: python -m agents COMMAND [OPTIONS]\n")
         for name, command in COMMANDS.items():
-            print(f"  {name:8}{command.__doc__}")
+            print(f"  {name:10}{command.__doc__}")
         print("\nEach has --help.")
         return 0 if arguments else 2
     if arguments[0] not in COMMANDS:

@@ -124,8 +124,8 @@ def test_everything_that_a_package_offers_at_its_top_is_there(package):
 
 
 FREE_OF_STATE = {
-    "random": {"Random", "SystemRandom"},
-    "numpy.random": {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "PCG64DXSM", "Philox", "SFC64"},
+    "random": {"Random", "SystemRandom", "getstate"},
+    "numpy.random": {"Generator", "default_rng", "SeedSequence", "BitGenerator", "PCG64", "PCG64DXSM", "Philox", "SFC64", "get_state"},
 }
 TORCH_SEEDS = re.compile(r"torch\.(?:\w+\.)*(?:manual_seed|manual_seed_all|seed|seed_all|set_rng_state|set_rng_state_all|initial_seed)")
 TORCH_DRAWS = re.compile(r"torch\.(?:rand|randn|randint|randperm|normal|multinomial|bernoulli|poisson|rand_like|randn_like|randint_like)")

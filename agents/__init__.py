@@ -77,6 +77,9 @@ HOMES = {  # public name: the file it lives in
 }
 
 __all__ = [
+    "GRPO",
+    "PPO",
+    "RLOO",
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
@@ -89,14 +92,11 @@ __all__ = [
     "ExpertIterationConfig",
     "Frozen",
     "FrozenConfig",
-    "GRPO",
     "GRPOConfig",
     "KLRewards",
     "OnlineDPO",
     "OnlineDPOConfig",
-    "PPO",
     "PPOConfig",
-    "RLOO",
     "RLOOConfig",
     "Reinforce",
     "ReinforceConfig",

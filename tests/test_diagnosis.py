@@ -109,7 +109,11 @@ def lines(**series):
     [
         ("far_away", lines(kl_nats_per_token=[0.1, 0.4, 0.6, 0.8, 1.05]), "the policy is 1.05 nats per token from the reference"),
         ("no_gradient", lines(grad_norm=[1e-12] * 3), "the gradient's norm is 1e-12"),
-        ("clipped_ratios", lines(share_clipped=[0.5, 0.4, 0.6], loss=[0.0] * 3), "50.0% of the tokens leave the range of the ratio in an update"),
+        (
+            "clipped_ratios",
+            lines(share_clipped=[0.5, 0.4, 0.6], loss=[0.0] * 3),
+            "50.0% of the tokens leave the range of the ratio in an update",
+        ),
         (
             "sampler_mismatch",
             lines(sampler_mismatch_nats_per_token=[0.1, 0.3], loss=[0.0] * 2),

@@ -19,6 +19,8 @@ ESTIMATORS = "tests/test_agents_estimators.py"
 KL_CONTROL = "tests/test_learning_kl_control.py"
 TREE = "tests/test_exact_tree.py"
 LISTING = "tests/test_policy_listing.py"
+INTERVALS = "tests/test_benchmarks_intervals.py"
+COMPARE = "tests/test_benchmarks_compare.py"
 
 REINFORCE_IS_EXACT = f"{EXACT}::test_the_mean_step_of_reinforce_is_the_exact_gradient"
 
@@ -347,5 +349,61 @@ MUTANTS = (
         "scored = np.flatnonzero(written.is_scored)",
         "scored = np.arange(len(written))",
         ("tests/test_best_of_n.py::test_a_group_without_any_score_has_no_best",),
+    ),
+    Mutant(
+        "the interval counts a value too many",
+        "benchmarks/intervals.py",
+        "half = t_quantile((1 + confidence) / 2, n - 1)",
+        "half = t_quantile((1 + confidence) / 2, n)",
+        (f"{INTERVALS}::test_95_percent_of_intervals_hold_the_truth",),
+    ),
+    Mutant(
+        "the number of seeds forgets the power",
+        "benchmarks/intervals.py",
+        "(t_quantile((1 + confidence) / 2, n - 1) + t_quantile(power, n - 1))",
+        "t_quantile((1 + confidence) / 2, n - 1)",
+        (f"{INTERVALS}::test_the_number_of_pairs_tells_in_80_percent_of_experiments_and_much_fewer_do_not",),
+    ),
+    Mutant(
+        "the verdict names the worse side",
+        "benchmarks/compare.py",
+        "f\"{'A' if score.sign > 0 else 'B'} is better",
+        "f\"{'A' if score.sign < 0 else 'B'} is better",
+        (f"{COMPARE}::test_the_verdict_names_the_better_side_and_turns_with_the_sides",),
+    ),
+    Mutant(
+        "the side is part of its training seed",
+        "benchmarks/paired_runs.py",
+        "seed=seed_of(job.seed, TRAINING, update)",
+        "seed=seed_of(job.seed, TRAINING, update + len(job.name + str(job.side.agent)))",
+        (f"{COMPARE}::test_both_sides_of_a_pair_are_given_the_same_prompts_and_begin_alike_whatever_the_agents",),
+    ),
+    Mutant(
+        "every seed is evaluated on the same prompts",
+        "benchmarks/paired_runs.py",
+        "setting.evaluation_episodes, seed=seed_of(job.seed, EVALUATION))",
+        "setting.evaluation_episodes, seed=seed_of(0, EVALUATION))",
+        (f"{COMPARE}::test_both_sides_of_a_pair_are_given_the_same_prompts_and_begin_alike_whatever_the_agents",),
+    ),
+    Mutant(
+        "a failed seed leaves the exit status 0",
+        "benchmarks/compare.py",
+        "    return 1 if failures else 0",
+        "    return 0",
+        (f"{COMPARE}::test_a_seed_that_failed_is_reported_and_the_others_are_compared",),
+    ),
+    Mutant(
+        "differences are taken across pairs",
+        "benchmarks/compare.py",
+        "mean_interval([a - b for a, b in values])",
+        "mean_interval([a - b for (a, _), (_, b) in zip(values, values[::-1], strict=True)])",
+        (f"{COMPARE}::test_what_a_seed_does_to_both_sides_is_no_part_of_their_difference",),
+    ),
+    Mutant(
+        "a checkpoint is trained",
+        "benchmarks/paired_runs.py",
+        "job.setting.num_updates if job.side.is_trained else 0",
+        "job.setting.num_updates",
+        (f"{COMPARE}::test_a_checkpoint_is_measured_without_training",),
     ),
 )

@@ -291,7 +291,7 @@ def check_ratio(subject: Subject) -> None:
                     f"{np.exp(found - said):.3f} before the first step, expected 1: act and evaluate must use the same weights, "
                     "temperature and masks"
                 )
-    lowered = replace(subject.rollout, logprobs=subject.rollout.logprobs - np.float32(SHIFT) * subject.rollout.is_action)
+    lowered = replace(subject.rollout, logprobs=(subject.rollout.logprobs - SHIFT * subject.rollout.is_action).astype(np.float32))
     for rollout, what, expected in (
         (subject.rollout, "its own rollout", 1.0),
         (lowered, f"a rollout whose log-probabilities were lowered by {SHIFT} nats", float(np.exp(SHIFT))),
@@ -502,7 +502,7 @@ class Points:
 def make_task() -> Any:
     """Make the task that agents are checked on: 4 tokens, two prompts of different length, groups of 2, no end token at once."""
     tokenizer = Tokenizer(models.WordLevel({"abcd"[token]: token for token in range(VOCAB_SIZE)}, unk_token="a"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     return gym.make_vec(
         "TextGen-v0",
         num_envs=8,

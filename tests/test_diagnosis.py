@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from agents import Reinforce, ReinforceConfig, TabularPolicy, train
+from agents import PPO, PPOConfig, Reinforce, ReinforceConfig, TabularPolicy, collect, train
 from agents.__main__ import main
 from agents.learning.diagnosis import RULES, Diary, Severity, diagnose, read_diary
 from tests.exact_task import HORIZON, PROMPT, VOCAB_SIZE, make_env
@@ -97,6 +97,17 @@ def test_a_run_that_was_broken_on_purpose_is_told_its_fault(name, severity, faul
     assert found[name].cause and found[name].change
 
 
+def test_an_update_measures_the_spread_of_advantages_and_what_values_explain(tmp_path):
+    env = make_env(Firsts(), num_envs=32)
+    agent = PPO(TabularPolicy(VOCAB_SIZE, HORIZON, prompts=[PROMPT], value_head=True), PPOConfig(mixing=1.0, kl_weight=0.0))
+    rollout = collect(env, agent, 32, seed=0)
+    metrics = agent.update(rollout)
+    # values begin at 0 and the whole return is the score, so every advantage is the score of its episode, and nothing is explained
+    advantages = np.repeat(rollout.scores, rollout.lengths)
+    assert metrics["advantage_spread"] == pytest.approx(advantages.std())
+    assert metrics["value_explained"] == pytest.approx(0.0)
+
+
 def lines(**series):
     """Return a diary with these metrics."""
     length = len(next(iter(series.values())))
@@ -107,7 +118,11 @@ def lines(**series):
 @pytest.mark.parametrize(
     ("name", "diary", "seen"),
     [
-        ("far_away", lines(kl_nats_per_token=[0.1, 0.4, 0.6, 0.8, 1.05]), "the policy is 1.05 nats per token from the reference"),
+        (
+            "far_away",
+            lines(kl_nats_per_token=[0.2, 0.4, 0.6, 0.8, 1.05], loss=[0.0] * 5),
+            "the policy is 1.05 nats per token from the reference",
+        ),
         ("no_gradient", lines(grad_norm=[1e-12] * 3), "the gradient's norm is 1e-12"),
         (
             "clipped_ratios",
@@ -131,6 +146,11 @@ def lines(**series):
             lines(value_explained=[-0.1, -0.2, -0.5], loss=[0.0] * 3),
             "values explain -0.50 of the variance of returns in the last updates, less than a constant would",
         ),
+        (
+            "large_advantages",
+            lines(advantage_spread=[10.0, 30.0, 20.0], loss=[0.0] * 3),
+            "advantages spread by 20 in units of the score",
+        ),
         ("no_learning_metrics", lines(score=[1.0]), "agents.ppo:PPO reports no loss, gradient or divergence"),
     ],
 )
@@ -149,9 +169,10 @@ def test_each_symptom_stays_unfound_just_inside_its_threshold():
         share_ended=[0.05, 0.05, 0.05],
         share_degenerate_groups=[0.5, 0.5, 0.5],
         entropy_nats_per_token=[1.0, 0.5, 0.05],
-        sampler_mismatch_nats_per_token=[0.05, 0.05, 0.05],
+        sampler_mismatch_nats_per_token=[0.049, 0.049, 0.049],
         tokens_per_response=[20.0, 8.0, 5.0],
         value_explained=[-1.0, 0.0, 0.0],
+        advantage_spread=[10.0, 10.0, 10.0],
     )
     assert diagnose(calm) == []
 
@@ -170,6 +191,7 @@ def test_every_rule_is_tried_on_a_run_or_on_figures():
         "falling_score",
         "shrinking_responses",
         "poor_critic",
+        "large_advantages",
         "no_learning_metrics",
     }
     assert {rule.__name__ for rule in RULES} == tried

@@ -38,6 +38,7 @@ MISMATCH = 0.05  # nats per token between sampler and learner; bfloat16 gives ab
 SHORTER = 0.25  # length as a share of what it was at first
 SURE = 2.0  # standard errors, below which a fall of the score may be chance
 POOR_CRITIC = 0.0  # share of the returns' variance that values explain; below 0 a constant would do better
+LARGE_ADVANTAGES = 10.0  # units of the score; penalties and bonuses have defaults for scores that spread by about 1
 
 
 class Severity(IntEnum):
@@ -252,7 +253,8 @@ def heavy_penalty(diary: Diary) -> Finding | None:
     return Finding(
         "heavy_penalty",
         Severity.CRITICAL,
-        f"kl_weight is {weight:.3g} score per nat, the scores spread by {spread:.3g}: even the optimum gains about {spread**2 / weight:.2g}",
+        f"kl_weight is {weight:.3g} score per nat, the scores spread by {spread:.3g}: "
+        f"even the optimum gains about {spread**2 / weight:.2g}",
         "a penalty for drift that was chosen for scores of another scale",
         f"lower kl_weight to about a tenth of the spread, {spread / 10:.2g}",
         {"kl_weight": weight, "score_spread": spread, "possible_gain": spread**2 / weight},
@@ -428,6 +430,21 @@ def poor_critic(diary: Diary) -> Finding | None:
     )
 
 
+def large_advantages(diary: Diary) -> Finding | None:
+    """Find advantages of a scale that no default was chosen for."""
+    spread = diary.series("advantage_spread")
+    if len(spread) == 0 or np.median(spread) <= LARGE_ADVANTAGES:
+        return None
+    return Finding(
+        "large_advantages",
+        Severity.WARNING,
+        f"advantages spread by {np.median(spread):.3g} in units of the score",
+        "scores of a large scale, beside which penalty, entropy bonus and the learning rate of a critic are too small",
+        "divide the scores so that they spread by about 1, or raise kl_weight in proportion",
+        {"advantage_spread": float(np.median(spread))},
+    )
+
+
 def no_learning_metrics(diary: Diary) -> Finding | None:
     """Find an agent that reports no learning at all."""
     if any(len(diary.series(name)) for name in ("loss", "grad_norm", "kl_nats_per_response", "skipped")):
@@ -457,6 +474,7 @@ RULES: tuple[Callable[[Diary], Finding | None], ...] = (
     entropy_collapse,
     clipped_ratios,
     poor_critic,
+    large_advantages,
     sampler_mismatch,
     falling_score,
     shrinking_responses,

@@ -171,6 +171,8 @@ def measure(batch: Batch, logprobs: FloatArray, entropy: FloatArray) -> dict[str
         entropy_nats_per_token: over the vocabulary.
         ratio_mean, ratio_max: learner's probability of a token over the sampler's, before any cap.
         sampler_mismatch_nats_per_token: mean distance between the two log-probabilities.
+        advantage_spread: standard deviation of the advantages over tokens, in score, where the batch has them.
+        value_explained: share of the returns' variance that the old values explain, where the batch has both; a constant has 0.
         update_kl_nats_per_token: KL(old || policy), where the batch has old log-probabilities, by an estimate that is never negative (k3 of
             `kl_terms`, with the policy for the reference).
     """
@@ -182,14 +184,30 @@ def measure(batch: Batch, logprobs: FloatArray, entropy: FloatArray) -> dict[str
     if batch.old_logprobs is not None:
         change = (logprobs - batch.old_logprobs)[is_action]
         moved = {"update_kl_nats_per_token": float((np.expm1(change) - change).mean())}
-    return moved | {
-        "kl_nats_per_response": float(kl / batch.num_episodes),
-        "kl_nats_per_token": float(kl / batch.num_tokens),
-        "entropy_nats_per_token": float(entropy[is_action].mean()),
-        "ratio_mean": float(ratio.mean()),
-        "ratio_max": float(ratio.max()),
-        "sampler_mismatch_nats_per_token": float(np.abs(gap).mean()),
-    }
+    return (
+        moved
+        | _measure_advantages(batch)
+        | {
+            "kl_nats_per_response": float(kl / batch.num_episodes),
+            "kl_nats_per_token": float(kl / batch.num_tokens),
+            "entropy_nats_per_token": float(entropy[is_action].mean()),
+            "ratio_mean": float(ratio.mean()),
+            "ratio_max": float(ratio.max()),
+            "sampler_mismatch_nats_per_token": float(np.abs(gap).mean()),
+        }
+    )
+
+
+def _measure_advantages(batch: Batch) -> dict[str, float]:
+    if batch.advantages is None:
+        return {}
+    advantages = batch.advantages[batch.rollout.is_action]
+    explained = {}
+    if batch.old_values is not None:
+        returns = advantages + batch.old_values[batch.rollout.is_action]
+        if returns.var() > 0:
+            explained = {"value_explained": float(1 - advantages.var() / returns.var())}
+    return {"advantage_spread": float(advantages.std())} | explained
 
 
 def describe(rollout: Rollout) -> dict[str, float]:

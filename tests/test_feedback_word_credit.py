@@ -32,7 +32,7 @@ def test_a_word_earns_by_how_much_it_changes_the_score_shared_by_the_bytes_that_
     said = WordCredit(Sentiment(), "bytes")([episode(" not good, I love it", end=True)])[0]
     text = " not good, I love it"
     assert said.score == score(text)
-    assert score(" not good,") < 0 < score(text)
+    assert score(" not good,") < 0 != score(text)
     expected = np.zeros(len(text) + 1)
     expected[4:10] = score(" not good,") / 6  # " good,"
     expected[12:17] = (score(" not good, I love") - score(" not good,")) / 5  # " love"
@@ -45,7 +45,7 @@ def test_a_word_is_credited_to_the_tokens_of_a_language_model_that_wrote_it():
     said = WordCredit()([episode(text, ids=ids)])[0]
     by_piece = dict(zip(TINYLM.decode_rows(ids[:, None].tolist()), said.token_scores, strict=True))
     assert by_piece[" great"] == pytest.approx(score(" a great film,"))
-    assert by_piece[" a"] == by_piece[" film"] == by_piece[" long"] == 0.0
+    assert [by_piece[piece] for piece in (" a", " film", " long")] == pytest.approx([0.0] * 3, abs=1e-12)
     assert sum(said.token_scores) == pytest.approx(said.score)
 
 
@@ -115,7 +115,7 @@ def test_each_token_of_a_rollout_is_paid_what_its_word_earned_and_the_score_stay
     env = make_vec(2, feedback=WordCredit(Sentiment(), "bytes"), max_new_tokens=7, autoreset_mode=DISABLED)
     rollout = collect(env, Script([list(b"a good b")[:7]] * 2), 2, seed=0)
     assert rollout.scores.tolist() == [score("a good")] * 2
-    np.testing.assert_allclose(rollout.rewards[0], [0, *[score("a good") / 5] * 5, 0], atol=1e-12)
+    np.testing.assert_allclose(rollout.rewards[0], [0, *[score("a good") / 6] * 6], atol=1e-12)
 
 
 def test_a_wrong_tokenizer_and_a_source_that_compares_are_refused():
@@ -125,6 +125,7 @@ def test_a_wrong_tokenizer_and_a_source_that_compares_are_refused():
         WordCredit(LengthRank())
 
 
+@pytest.mark.draws_globally  # the library that reads the command line
 def test_the_command_shows_what_each_token_earned(capsys):
     assert main(["try", "feedback.word_credit:WordCredit", "--text", " a great film"]) == 0
     shown = capsys.readouterr().out

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from feedback.source import Source
     from feedback.text import text_feedback
     from feedback.unfinished import Unfinished
+    from feedback.word_credit import WordCredit
 
 _HOMES = {
     "Cached": "cached",
@@ -36,6 +37,7 @@ _HOMES = {
     "Source": "source",
     "Unfinished": "unfinished",
     "WeightedSum": "compose",
+    "WordCredit": "word_credit",
     "check_feedback": "check",
     "text_feedback": "text",
 }
@@ -56,6 +58,7 @@ __all__ = [
     "Source",
     "Unfinished",
     "WeightedSum",
+    "WordCredit",
     "check_feedback",
     "text_feedback",
 ]

@@ -26,6 +26,7 @@ from tests.exact_task import (
 from tests.test_learning_exact import NO_CLIP, expected_step, gradient_of, log_table, mean_score, probabilities_of
 from tests.tiny_sources import DISABLED, make, make_vec
 from tests.tiny_sources import END as BYTE_END
+from text_env.episode import Ending, Episode, Prompt
 from text_env.exact.tree import Tree
 from text_env.scoring import FeedbackError
 from text_env.tokens import load_tokens
@@ -177,6 +178,20 @@ def test_responses_that_end_by_an_end_token_a_stop_string_or_the_budget_are_all_
         if terminated.any():
             env.reset(options={"reset_mask": terminated})
     assert endings == {("eos", True), ("eos", False), ("stop", False), ("length", False)}
+
+
+def test_a_partners_words_belong_to_the_token_before_them():
+    source = Shaped(vowels, last_letter, tokenizer="bytes")
+    prompt = Prompt("ab", np.array([97, 98]))
+
+    def written(text, is_action, ending=None):
+        return Episode(prompt, np.array(list(text), dtype=np.int64), np.array(is_action), text.decode(), ending)
+
+    own, partner = True, False
+    first = written(b"cP", [own, partner])
+    second = written(b"cPea", [own, partner, own, partner], Ending.LENGTH)
+    assert source.pay([first]) == [ord("P") - 3.0]
+    assert source.pay([second]) == [2.0 - (ord("P") - 3.0)]
 
 
 def test_an_episode_that_is_cut_from_outside_has_been_paid_its_potential_and_has_no_score():

@@ -37,9 +37,10 @@ def redistribute_by_values(rewards: FloatArray, values: FloatArray, is_action: B
     assert rewards.ndim == 2 and rewards.shape == values.shape == is_action.shape, (
         f"rewards {rewards.shape}, values {values.shape} and is_action {is_action.shape} must be [B, T]"
     )
-    rows, acts = np.arange(len(rewards)), np.asarray(is_action.any(axis=1))
+    rows = np.arange(len(rewards))
     expected = np.where(is_action, values, 0.0).astype(np.float64)
-    risen = np.where(acts[:, None], expected - expected[rows, np.argmax(is_action, axis=1)][:, None], 0.0)  # V_t - V_0
+    first = expected[rows, np.argmax(is_action, axis=1)]
+    risen = expected - first[:, None]  # V_t - V_0, read on own tokens alone
     after = np.zeros(len(rewards))  # 0 behind the last token
     moved = np.zeros(rewards.shape)
     for column in reversed(range(rewards.shape[1])):

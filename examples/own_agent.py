@@ -31,6 +31,8 @@ class Unigram:
 
     def update(self, rollout: Rollout) -> dict[str, float]:
         """Make the tokens of better episodes likelier. An episode without a score teaches nothing."""
+        if not rollout.is_scored.any():
+            return {"skipped": 1.0}
         mean_score = rollout.scores[rollout.is_scored].mean()
         advantages = np.where(rollout.is_scored, rollout.scores - mean_score, 0)[:, None] * rollout.is_action
         probabilities = np.exp(self.logits - np.logaddexp.reduce(self.logits))

@@ -40,9 +40,7 @@ class SoftQConfig:
     kl_weight: float = 0.05  # score per nat of drift from the reference, above 0; towards 0 the best policy becomes greedy
     epsilon: float = 0.0  # share of tokens drawn uniformly from the allowed ones; 0 = as the policy likes, 1 = the policy has no say
     replay_rollouts: int = 4  # earlier rollouts, each of which is learned from again at every update; 0 = none
-    recency: float = (
-        1.0  # factor on an earlier rollout's loss per update of age; 1 = all alike, for scores that stay; near 0 = only the newest
-    )
+    recency: float = 1.0  # factor on an earlier rollout's loss per update of age; 1 = all alike; near 0 = only the newest, for drift
     max_grad_norm: float = 1.0  # larger gradients are scaled down to it, policy and values apart; inf = never
     rows_per_backward: int = 16  # episodes in memory at a time; no effect on the result
 

@@ -21,6 +21,8 @@ TREE = "tests/test_exact_tree.py"
 LISTING = "tests/test_policy_listing.py"
 INTERVALS = "tests/test_benchmarks_intervals.py"
 COMPARE = "tests/test_benchmarks_compare.py"
+SHAPING = "tests/test_feedback_shaping.py"
+DRIFTING = "tests/test_feedback_drifting.py"
 
 REINFORCE_IS_EXACT = f"{EXACT}::test_the_mean_step_of_reinforce_is_the_exact_gradient"
 
@@ -482,5 +484,47 @@ MUTANTS = (
         "2 == 0)\n    silent",
         "2 <= 1)\n    silent",
         ("tests/test_agent_check.py::test_a_broken_agent_is_told_what_it_did_what_was_expected_and_the_way_out",),
+    ),
+    Mutant(
+        "shaping keeps the potential at the end",
+        "feedback/shaping.py",
+        "else next(scores) - (was - next(p_start))",
+        "else next(scores)",
+        (f"{SHAPING}::test_the_mean_step_of_reinforce_is_still_the_exact_gradient_of_the_score",),
+    ),
+    Mutant(
+        "an abstention becomes 0 under shaping",
+        "feedback/shaping.py",
+        "    if score is None:\n        raise",
+        "    if score is None:\n        return 0.0\n        raise",
+        (f"{SHAPING}::test_an_abstention_is_an_error_that_says_the_way_out",),
+    ),
+    Mutant(
+        "redistribution reads padding",
+        "agents/learning/redistribution.py",
+        "after = np.where(here, risen[:, column], after)",
+        "after = risen[:, column]",
+        ("tests/test_learning_redistribution.py::test_each_token_is_paid_what_it_raised_and_the_last_what_is_missing",),
+    ),
+    Mutant(
+        "a resumed run forgets the drift",
+        "agents/learning/run_folder.py",
+        'load_feedback_state(env, kept.pop("feedback", ()))',
+        'kept.pop("feedback", ())',
+        (f"{DRIFTING}::test_a_run_that_is_resumed_in_the_middle_of_the_drift_is_like_one_that_was_not_interrupted",),
+    ),
+    Mutant(
+        "a cut update counts",
+        "agents/learning/train.py",
+        "run.keep(agent, progress, judged, is_best=False)",
+        "run.keep(agent, progress, feedback_state(env), is_best=False)",
+        (f"{DRIFTING}::test_episodes_that_were_judged_in_an_update_that_was_cut_do_not_count",),
+    ),
+    Mutant(
+        "the oldest rollout weighs most",
+        "agents/soft_q.py",
+        "zip(range(len(self.replay), 0, -1), self.replay, strict=True)",
+        "zip(range(1, len(self.replay) + 1), self.replay, strict=True)",
+        (f"{DRIFTING}::test_an_earlier_rollout_moves_the_values_by_its_age",),
     ),
 )

@@ -37,7 +37,7 @@ class Unigram:
         advantages = np.where(rollout.is_scored, rollout.scores - mean_score, 0)[:, None] * rollout.is_action
         probabilities = np.exp(self.logits - np.logaddexp.reduce(self.logits))
         gradient = np.bincount(rollout.actions.ravel(), weights=advantages.ravel(), minlength=len(self.logits))
-        self.logits += self.learning_rate * (gradient - advantages.sum() * probabilities) / len(rollout)
+        self.logits += self.learning_rate * (gradient - advantages.sum() * probabilities) / rollout.is_scored.sum()
         return {"score": float(mean_score)}
 
 

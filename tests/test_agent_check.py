@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from agents import Decision, Reinforce, ReinforceConfig, TabularPolicy, check_agent
+from agents import PPO, CausalPolicy, Decision, Reinforce, ReinforceConfig, TabularPolicy, check_agent
 from agents.__main__ import main
 from agents.agent_check import CHECKS, AgentError, make_policy
+from tests.exact_task import make_env
 from tests.test_agents_contracts import AGENTS
-from tests.tiny_sources import make_vec
+from tests.test_learning_exact import tiny_llama
+from tests.tiny_sources import Length, make_vec
 
 
 class Sound:
@@ -635,3 +637,9 @@ def test_the_command_lists_what_was_passed_and_says_what_was_not(capsys, monkeyp
     assert "error: agent Deaf has no method update: an agent has start, act and update" in capsys.readouterr().err
     assert main(["check", "deaf:Dumb"]) == 1
     assert "module 'deaf' has no 'Dumb'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", [Reinforce, PPO])
+def test_an_agent_with_a_language_model_keeps_every_promise(kind):
+    env = make_env(Length(), num_envs=8, group_size=2)
+    assert len(check_agent(lambda: kind(CausalPolicy(tiny_llama(), device="cpu", value_head=True)), env)) == 18

@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from agents import check_agent
 from feedback import check_feedback
 from tests.test_architecture import ROOT
 
@@ -87,3 +88,8 @@ def test_the_agent_of_the_readme_learns():
     # at first 3 of 257 tokens are right: 0.012
     assert scores[0] < 0.05
     assert scores[-1] > 0.9
+
+
+def test_the_agent_of_the_readme_keeps_every_promise():
+    unigram = runpy.run_path(str(ROOT / "examples" / "own_agent.py"))["Unigram"]
+    assert len(check_agent(unigram)) >= 18

@@ -473,14 +473,14 @@ MUTANTS = (
     ),
     Mutant(
         "check_agent takes any ratio",
-        "agents/agent_check.py",
+        "agents/checking/learning_promises.py",
         "abs(seen - expected) > 0.05 * expected",
         "abs(seen - expected) > 5.0 * expected",
         ("tests/test_agent_check.py::test_a_broken_agent_is_told_what_it_did_what_was_expected_and_the_way_out",),
     ),
     Mutant(
         "check_agent compares no abstentions",
-        "agents/agent_check.py",
+        "agents/checking/learning_promises.py",
         "2 == 0)\n    silent",
         "2 <= 1)\n    silent",
         ("tests/test_agent_check.py::test_a_broken_agent_is_told_what_it_did_what_was_expected_and_the_way_out",),

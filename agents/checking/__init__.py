@@ -1,0 +1,1 @@
+"""The promises that `agents.check_agent` checks, and what the checks share."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import gymnasium as gym
 import numpy as np
 
-from agents import CausalPolicy, Reinforce, collect
+from agents import CausalPolicy, Frozen, collect
 from text_env import Ending, Episode, Prompt, Tokens, load_tokens
 
 from .corpus import Text
@@ -199,7 +199,7 @@ def regenerate(config: RegenerationConfig) -> list[Text]:
             feedback=no_opinion,
             max_new_tokens=config.max_new_tokens,
         )
-        writer = Reinforce(CausalPolicy(config.model, temperature=temperature, seed=config.seed))  # it is never updated
+        writer = Frozen(CausalPolicy(config.model, temperature=temperature, seed=config.seed, reference=None))
         rollout = collect(env, writer, share, seed=config.seed)
         texts += [to_text(episode, requests) for episode in rollout.episodes if episode is not None]
         env.close()

@@ -105,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shares: dict[str, list[float]] = {}
     failures: dict[str, str] = {}
     for number, (cell, outcome) in enumerate(_run_all(cells, options.jobs), 1):
-        name = _name(cell)
+        name = _name(cell.agent, cell.rule, cell.kind)
         if isinstance(outcome, str):
             failures[f"{name}, seed {cell.seed}"] = outcome
         else:
@@ -280,8 +280,8 @@ def _outcome(cell: Cell) -> float | str:
         return f"{type(error).__name__}: {error}"
 
 
-def _name(cell: Cell) -> str:
-    return f"{cell.agent}/{cell.rule}" + ("" if cell.kind == "tabular" else f"/{cell.kind}")
+def _name(agent: str, rule: str, kind: Kind) -> str:
+    return f"{agent}/{rule}" + ("" if kind == "tabular" else f"/{kind}")
 
 
 def _write(shares: dict[str, list[float]], path: Path | None) -> dict[str, Measurement]:
@@ -304,7 +304,7 @@ def _table(kind: Kind, options: ExactOptions, figures: dict[str, Measurement]) -
     for agent in options.agents:
         row = []
         for rule in options.tasks:
-            figure = figures.get(f"{agent}/{rule}" + ("" if kind == "tabular" else f"/{kind}"))
+            figure = figures.get(_name(agent, rule, kind))
             row.append("failed" if figure is None else f"{figure.value:.3f} ± {(figure.high - figure.low) / 2:.3f}")
         table.add_row(agent, *row)
     return table

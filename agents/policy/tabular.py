@@ -61,7 +61,10 @@ class TabularPolicy:
         self.temperature = temperature
         self.version = 0
         self.num_prefixes = sum(vocab_size**length for length in range(horizon + 1))  # finished responses too, for values
-        self._first_row = {tuple(int(token) for token in ids): number * self.num_prefixes for number, ids in enumerate(prompts)}
+        self._prompt_lengths = np.array([len(ids) for ids in prompts], dtype=np.int64)
+        self._prompts = np.zeros((len(prompts), int(self._prompt_lengths.max())), dtype=np.int64)  # right-padded
+        for number, ids in enumerate(prompts):
+            self._prompts[number, : len(ids)] = ids
         shape = (len(prompts) * self.num_prefixes, vocab_size)
         start = torch.zeros(shape, dtype=torch.float64)
         if logits is not None:
@@ -181,14 +184,23 @@ class TabularPolicy:
     def _states(self, tokens: IntArray, prompt_lengths: IntArray) -> IntArray:
         """Return the row of the table for each prefix of each response: [B, horizon + 1]."""
         states = np.zeros((len(tokens), self.horizon + 1), dtype=np.int64)
-        for row, (ids, length) in enumerate(zip(tokens, prompt_lengths, strict=True)):
-            states[row, 0] = self._first_row[tuple(int(token) for token in ids[:length])]
-        first = states[:, 0].copy()
+        first = states[:, 0] = self._prompt_numbers(tokens, prompt_lengths) * self.num_prefixes
         for column in range(self.horizon):
             place = np.minimum(prompt_lengths + column, tokens.shape[1] - 1)
             token = np.minimum(tokens[np.arange(len(tokens)), place], self.width - 1)
             states[:, column + 1] = np.minimum(1 + (states[:, column] - first) * self.width + token, self.num_prefixes - 1) + first
         return states
+
+    def _prompt_numbers(self, tokens: IntArray, prompt_lengths: IntArray) -> IntArray:
+        """Return which prompt each row begins with, [B]; one that the table does not have is a KeyError."""
+        width = min(tokens.shape[1], self._prompts.shape[1])
+        beyond = np.arange(width) >= self._prompt_lengths[:, None]  # [P, width]
+        equal = ((tokens[:, None, :width] == self._prompts[:, :width]) | beyond).all(axis=2)  # [B, P]
+        equal &= prompt_lengths[:, None] == self._prompt_lengths
+        if not equal.any(axis=1).all():
+            row = int(np.flatnonzero(~equal.any(axis=1))[0])
+            raise KeyError(f"the table has no prompt {tokens[row, : prompt_lengths[row]].tolist()}: make it with this among its prompts")
+        return equal.argmax(axis=1)
 
     def _columns(self, tokens: Any, prompt_lengths: Any, is_action: Any) -> tuple[Tensor, Tensor, Tensor]:
         tokens, prompt_lengths, is_action = np.asarray(tokens), np.asarray(prompt_lengths), np.asarray(is_action)

@@ -6,6 +6,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from feedback.asynchronous import Asynchronous
     from feedback.cached import Cached
     from feedback.check import check_feedback
     from feedback.compose import Clipped, Otherwise, WeightedSum
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from feedback.drifting import Drifting
     from feedback.exact_match import ExactMatch
     from feedback.length_window import LengthWindow
+    from feedback.people import HumanFeedback
     from feedback.repetition import DistinctNGrams, Repetition
     from feedback.sentiment import Sentiment
     from feedback.shaping import Shaped
@@ -22,12 +24,14 @@ if TYPE_CHECKING:
     from feedback.word_credit import WordCredit
 
 _HOMES = {
+    "Asynchronous": "asynchronous",
     "Cached": "cached",
     "Clipped": "compose",
     "Contains": "contains",
     "DistinctNGrams": "repetition",
     "Drifting": "drifting",
     "ExactMatch": "exact_match",
+    "HumanFeedback": "people",
     "LengthWindow": "length_window",
     "Matches": "contains",
     "Otherwise": "compose",
@@ -43,12 +47,14 @@ _HOMES = {
 }
 
 __all__ = [
+    "Asynchronous",
     "Cached",
     "Clipped",
     "Contains",
     "DistinctNGrams",
     "Drifting",
     "ExactMatch",
+    "HumanFeedback",
     "LengthWindow",
     "Matches",
     "Otherwise",

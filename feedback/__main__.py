@@ -1,12 +1,11 @@
-"""Run feedback sources from the command line: `python -m feedback try`, `check` and `list`."""
+"""Run feedback sources from the command line, and let people judge: `python -m feedback try`, `check`, `list` and `rate`."""
 
 from __future__ import annotations
 
-import ast
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import tyro
@@ -17,8 +16,9 @@ from rich.text import Text
 from feedback.catalogue import find_sources
 from feedback.check import CHECKS, check_feedback
 from feedback.source import as_feedback
+from feedback.study import told_how_to_install
 from text_env.episode import Ending, Episode, Feedback, Judgement, Prompt
-from text_env.names import resolve
+from text_env.names import named_values, resolve
 from text_env.rendering import harmless
 from text_env.scoring import FeedbackError, Judge
 from text_env.tokens import Tokens, load_tokens
@@ -89,39 +89,49 @@ def list_sources() -> None:
     Console().print(table)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"try": try_source, "check": check_source, "list": list_sources}
+def rate(
+    study: str = "study.db",
+    name: str | None = None,
+    wait: bool = False,
+    gold_every: int = 10,
+    repeat_every: int = 15,
+) -> int:
+    """Judge what is waiting in a study, in this terminal.
+
+    Args:
+        study: path or URL of the study's database.
+        name: who you are; what you say is kept under this name. None = your user's name.
+        wait: wait for more when nothing is left, until Ctrl-C.
+        gold_every: answers between two questions whose answer is known; 0 = none.
+        repeat_every: answers between two that you answered before; 0 = none.
+    """
+    with told_how_to_install():
+        from feedback.commands.rate_terminal import rate_in_terminal
+        from feedback.study.queueing import Mixing
+
+    return rate_in_terminal(study, name, wait, mixing=Mixing(gold_every, repeat_every))
+
+
+COMMANDS: dict[str, Callable[..., int | None]] = {"try": try_source, "check": check_source, "list": list_sources, "rate": rate}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; return 0 if it did its work, 1 with one line on standard error if its input was wrong."""
+    """Run one command; return 0 if it did its work, 1 with one line on standard error if its input was wrong, 130 after Ctrl-C."""
     try:
-        tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m feedback", description=__doc__, args=argv)
+        status = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m feedback", description=__doc__, args=argv)
     except (FeedbackError, ImportError, OSError, TypeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    return 0
+    return 0 if status is None else int(status)
 
 
 def _load(source: str, option: Sequence[str]) -> Feedback:
     """Return the source that an import path and NAME=VALUE options name."""
-    arguments: dict[str, Any] = {}
-    for given in option:
-        name, equals, value = given.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"an option must look like NAME=VALUE, got {given!r}")
-        arguments[name] = _value(value)
     try:
-        found = resolve(source, **arguments)
+        found = resolve(source, **named_values(option))
     except TypeError as error:
         raise TypeError(f"{error}; give the arguments of {source} as --option NAME=VALUE") from error
     return as_feedback(found)
-
-
-def _value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text  # a bare word is a string, so that words=cat needs no second pair of quotes
 
 
 def _episode(prompt: Prompt, response: str, ending: Ending, tokens: Tokens, index: int) -> Episode:

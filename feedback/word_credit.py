@@ -75,15 +75,13 @@ class WordCredit(Source):
 
     def _places(self, episode: Episode) -> list[int]:
         """Return how many characters of the response stand there after each token."""
-        texts = self._tokens.decode_rows([episode.ids[:length] for length in range(1, len(episode.ids) + 1)])
-        if texts and not texts[-1].startswith(episode.response):
+        written = self._tokens.decode(episode.ids)
+        if not written.startswith(episode.response):
             raise ValueError(
-                f"the response is {episode.response[:40]!r} where tokenizer {self._tokens.name!r} reads {texts[-1][:40]!r}: "
+                f"the response is {episode.response[:40]!r} where tokenizer {self._tokens.name!r} reads {written[:40]!r}: "
                 "give WordCredit the tokenizer of the environment, WordCredit(..., tokenizer=...)"
             )
-        # A character that is cut in the middle is read as another one: it counts only once it is whole.
-        whole = [min(len(text.rstrip("\N{REPLACEMENT CHARACTER}")), len(episode.response)) for text in texts]
-        return np.maximum.accumulate(np.array(whole, dtype=np.int64)).tolist() if whole else []
+        return np.minimum(self._tokens.characters_after(episode.ids), len(episode.response)).tolist()
 
 
 def _spans(text: str, max_spans: int) -> list[Span]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -31,3 +33,23 @@ def resolve(name: str, **kwargs: Any) -> Any:
     if kwargs:
         raise ValueError(f"{name!r} is not a class, so it takes no arguments, got {kwargs}")
     return found
+
+
+def named_values(options: Sequence[str]) -> dict[str, Any]:
+    """Return NAME=VALUE options as a dictionary; a value is read as Python writes it, and is a text where it is nothing else.
+
+    >>> named_values(["words=cat", "size=3", "kinds=['a', 'b']"])
+    {'words': 'cat', 'size': 3, 'kinds': ['a', 'b']}
+
+    Errors: ValueError for anything else.
+    """
+    arguments: dict[str, Any] = {}
+    for given in options:
+        name, equals, value = given.partition("=")
+        if not equals or not name.isidentifier():
+            raise ValueError(f"an option must look like NAME=VALUE, got {given!r}")
+        try:
+            arguments[name] = ast.literal_eval(value)
+        except (SyntaxError, ValueError):
+            arguments[name] = value  # a bare word needs no second pair of quotes
+    return arguments

@@ -177,6 +177,15 @@ class Tokens:
         """Return one text per row of ids, without special tokens."""
         return self.vocabulary.decode_rows([row.tolist() if isinstance(row, np.ndarray) else list(row) for row in rows])
 
+    def characters_after(self, ids: Sequence[int] | IntArray) -> IntArray:
+        """Return how many characters stand there after each token: [T], never falling.
+
+        A character that a token cuts in the middle counts once it is whole. The cost grows with the square of the length.
+        """
+        texts = self.decode_rows([ids[:length] for length in range(1, len(ids) + 1)])
+        whole = np.array([len(text.rstrip("\N{REPLACEMENT CHARACTER}")) for text in texts], dtype=np.int64)
+        return np.maximum.accumulate(whole) if len(whole) else whole
+
     def chat(self, messages: list[dict[str, str]]) -> str:
         """Return chat messages as the text that the model was trained to continue."""
         if self._template is None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import tyro
 
 import text_env  # noqa: F401  (registers the environments)
 from agents.policy.causal import CausalPolicy
+from text_env.names import named_values
 
+Scoring = Literal["immediate", "deferred"]
 VectorEnv = gym.vector.VectorEnv[Any, Any, Any]
 
 
@@ -22,6 +24,8 @@ class EnvOptions:
     id: str = "TextGen/Reviews-v0"  # of a registered environment
     model: str = "smollm2"  # "tinylm", "smollm2", a folder, a checkpoint or a hub id: gives policy and tokenizer
     feedback: str | None = None  # import path of a source, such as feedback.sentiment:Sentiment; None = the environment's own
+    feedback_options: tuple[str, ...] = ()  # arguments of a source that is a class, such as kind=compare study=people.db
+    scoring: Scoring = "immediate"  # deferred = when a rollout is written: for slow sources and people; needed by comparisons
     prompts: str | None = None  # a .txt or .jsonl file, or a folder; None = the environment's own
     held_out_fraction: float | None = None  # share of the prompts kept for evaluation; None = the environment's own split
     max_new_tokens: int = 32  # tokens a response may have
@@ -32,7 +36,14 @@ class EnvOptions:
 
     def make(self, split: str) -> VectorEnv:
         """Make the environment for one split of the prompts."""
-        optional: dict[str, Any] = {"feedback": self.feedback, "prompts": self.prompts, "held_out_fraction": self.held_out_fraction}
+        if self.feedback_options and self.feedback is None:
+            raise ValueError(f"feedback_options go with a feedback by name, got {self.feedback_options} and none")
+        optional: dict[str, Any] = {
+            "feedback": self.feedback,
+            "feedback_kwargs": named_values(self.feedback_options) or None,
+            "prompts": self.prompts,
+            "held_out_fraction": self.held_out_fraction,
+        }
         return gym.make_vec(
             self.id,
             num_envs=self.num_envs,
@@ -43,6 +54,7 @@ class EnvOptions:
             stop=self.stop,
             chat_template=self.chat_template,
             group_size=self.group_size,
+            scoring=self.scoring,
             **{name: value for name, value in optional.items() if value is not None},
         )
 

@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 
 from rich.console import Console
 
-from agents.commands.options import EnvOptions, PolicyOptions, parse
+from agents.commands.options import EnvOptions, PolicyOptions, VectorEnv, parse
 from agents.learning.checkpoint import BUNDLED
+from agents.learning.late import late_source
 from agents.learning.run_folder import Run, new_folder
 from agents.learning.stopping import Stop
 from agents.learning.train import Trained, train
@@ -33,6 +34,7 @@ class TrainOptions(Generic[Config]):
     episodes_per_update: int = 64  # responses per update; a multiple of the group size
     evaluate_every: int = 10  # updates between evaluations on held-out prompts; checkpoints are kept at the same times
     evaluation_episodes: int = 64  # responses per evaluation; 0 = no evaluation
+    evaluation_feedback: str | None = None  # import path of the source that evaluates; None = the one that is trained on
     seed: int = 0  # decides prompts, tokens and initial weights
     folder: Path | None = None  # of the run; None = a new one below runs/
     resume: Path | None = None  # folder of a run to go on with, with the options that it began with
@@ -62,7 +64,7 @@ def run(options: Any) -> Trained:
     The policy estimates values where the agent's config has a `critic_learning_rate`.
     """
     env = options.env.make("train")
-    evaluation_env = options.env.make("held_out") if options.evaluation_episodes else None
+    evaluation_env = _evaluation_env(options)
     has_critic = hasattr(options.config, "critic_learning_rate")
     policy = options.policy.make(options.env.model, value_head=has_critic, seed=options.seed)
     agent = resolve(options.agent, policy=policy, config=options.config)
@@ -83,6 +85,25 @@ def run(options: Any) -> Trained:
         folder=folder,
         resume=options.resume is not None,
     )
+
+
+def _evaluation_env(options: Any) -> VectorEnv | None:
+    """Make the environment with held-out prompts, if there is to be an evaluation.
+
+    Errors: ValueError where its source says only later what it thinks.
+    """
+    if not options.evaluation_episodes:
+        return None
+    judged_by = options.env
+    if options.evaluation_feedback is not None:
+        judged_by = replace(options.env, feedback=options.evaluation_feedback, feedback_options=())
+    env = judged_by.make("held_out")
+    if late_source(env) is not None:
+        raise ValueError(
+            f"an evaluation needs its scores at once, and {judged_by.feedback} gives them later: "
+            "name another source with --evaluation-feedback, or leave evaluations out with --evaluation-episodes 0"
+        )
+    return env
 
 
 def read_options(arguments: Sequence[str]) -> Any:
@@ -107,7 +128,11 @@ def _stored(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:
             f"{folder} is no run to go on with: it has no command.json with a checkpoint, which `python -m agents train` writes"
         )
     stored: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    names = {"--agent": stored["agent"], "--feedback": stored["env"]["feedback"]}
+    names = {
+        "--agent": stored["agent"],
+        "--feedback": stored["env"]["feedback"],
+        "--evaluation-feedback": stored.get("evaluation_feedback"),
+    }
     foreign = {flag: name for flag, name in names.items() if name is not None and not name.startswith(OWN_PACKAGES)}
     if stored["env"]["model"] not in BUNDLED:
         foreign["--model"] = stored["env"]["model"]

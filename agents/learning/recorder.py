@@ -108,7 +108,7 @@ class Recorder:
             self.rewards[slot, last] += judgement.score
         if move and judgement.token_scores is not None:
             self.rewards[slot, last] -= judgement.score
-            np.add.at(self.rewards[slot], self._earners(slot, len(judgement.token_scores)), judgement.token_scores)
+            np.add.at(self.rewards[slot], earners(self.is_action[slot], len(judgement.token_scores)), judgement.token_scores)
 
     def rollout(self, group_size: int, version: int) -> Rollout:
         """Return everything, trimmed to the longest response and the longest text."""
@@ -139,12 +139,6 @@ class Recorder:
             masks=masks,
         )
 
-    def _earners(self, slot: int, num_tokens: int) -> IntArray:
-        """Return the column of the action that earned each of an episode's tokens: itself, or the action before a partner's words."""
-        is_action = self.is_action[slot, :num_tokens]
-        own = np.where(is_action, np.arange(num_tokens), -1)
-        return np.maximum(np.maximum.accumulate(own), int(np.argmax(is_action)))
-
     def _mask_numbers(self, action_mask: BoolArray) -> IntArray:
         """Return the number of each row's mask in the table of different masks, entering new ones."""
         packed = np.packbits(action_mask, axis=1)
@@ -156,3 +150,13 @@ class Recorder:
                 self._mask_rows.append(action_mask[first[number]].copy())
             numbers[number] = self._mask_table[key]
         return numbers[place.reshape(-1)]
+
+
+def earners(is_action: BoolArray, num_tokens: int) -> IntArray:
+    """Return the column of the action that earned each of an episode's tokens: itself, or the action before a partner's words.
+
+    Args:
+        is_action: [T] of one episode.
+    """
+    own = np.where(is_action[:num_tokens], np.arange(num_tokens), -1)
+    return np.maximum(np.maximum.accumulate(own), int(np.argmax(is_action)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -122,6 +123,35 @@ class Rollout:
         masks = None if self.masks is None else ActionMasks(self.masks.table, self.masks.index[:, :columns])
         return replace(self, tokens=self.tokens[:, :width], masks=masks, **cut)
 
+    @classmethod
+    def joined(cls, parts: Sequence[Rollout]) -> Rollout:
+        """Return the episodes of several rollouts as one, in their order; `version` is the oldest writer's.
+
+        Groups stay apart, so their numbers change. Values are kept where all parts have them.
+
+        Errors: ValueError for no parts, and for parts of which some were masked and others not.
+        """
+        if not parts:
+            raise ValueError("joining needs at least one rollout, got none")
+        if len({part.masks is None for part in parts}) > 1:
+            raise ValueError("rollouts with action masks and rollouts without any come from different tasks, and cannot be joined")
+        width = max(part.tokens.shape[1] for part in parts)
+        columns = max(part.is_action.shape[1] for part in parts)
+        joined: dict[str, Any] = {"version": min(part.version for part in parts), "masks": None}
+        for field in fields(cls):
+            arrays = [getattr(part, field.name) for part in parts]
+            if field.name in ("endings", "episodes"):
+                joined[field.name] = tuple(value for array in arrays for value in array)
+            elif any(array is None for array in arrays):
+                joined[field.name] = None
+            elif isinstance(arrays[0], np.ndarray):
+                size = width if field.name == "tokens" else columns
+                joined[field.name] = np.concatenate([_widened(array, size) if array.ndim == 2 else array for array in arrays])
+        joined["group"] = _apart([part.group for part in parts])
+        if parts[0].masks is not None:
+            joined["masks"] = _joined_masks([part.masks for part in parts if part.masks is not None], columns)
+        return cls(**joined)
+
     def without_texts(self) -> Rollout:
         """Return the same episodes as arrays alone, to be kept for long."""
         return replace(self, episodes=(None,) * len(self), endings=(None,) * len(self))
@@ -143,3 +173,23 @@ class Rollout:
         masks = None if state["masks"] is None else ActionMasks(state["masks"][0].numpy(), state["masks"][1].numpy())
         nothing = (None,) * count
         return cls(**{"values": None, **arrays}, version=state["version"], masks=masks, endings=nothing, episodes=nothing)
+
+
+def _widened(array: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
+    return np.pad(array, ((0, 0), (0, size - array.shape[1])))
+
+
+def _apart(groups: Sequence[IntArray]) -> IntArray:
+    """Return group numbers that differ between parts, and are equal within one where they were: [B]."""
+    numbers, first = [], 0
+    for group in groups:
+        number = np.unique(group, return_inverse=True)[1]
+        numbers.append(number + first)
+        first += int(number.max(initial=-1)) + 1
+    return np.concatenate(numbers).astype(np.int64)
+
+
+def _joined_masks(masks: Sequence[ActionMasks], columns: int) -> ActionMasks:
+    starts = np.cumsum([0, *(len(mask.table) for mask in masks[:-1])])
+    index = [_widened(mask.index + start, columns) for mask, start in zip(masks, starts, strict=True)]
+    return ActionMasks(np.concatenate([mask.table for mask in masks]), np.concatenate(index))

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from agents.agent import Agent
-from agents.learning.collect import Env, collect
+from agents.learning.collect import Env
 from agents.learning.drift import feedback_state
 from agents.learning.held_out import evaluate
+from agents.learning.late import rollouts_of
 from agents.learning.progress_bar import ProgressBar
 from agents.learning.rollout import Rollout
 from agents.learning.run_folder import Run, new_folder
@@ -56,6 +59,7 @@ def train(
     """Train an agent.
 
     Each update has a seed of its own, made from `seed` and its number, so a run that was resumed gives the numbers of one that was not.
+    Scores may come late (`agents.learning.late`): then an update learns from what was judged meanwhile, whoever wrote it.
     After Ctrl-C the last checkpoint is on disk and the function returns. Feedback that drifts is kept with it: a run that was resumed
     goes on at the time that it had come to.
 
@@ -83,6 +87,7 @@ def train(
     is_whole = True  # False while an update is half done
     num_kept = progress.num_updates if resume else -1  # updates in the last checkpoint
     judged = feedback_state(env)  # as it was after the last whole update
+    rollouts = rollouts_of(env, agent)
     with (
         run.opened(agent, env, settings, progress.num_updates if resume else None),
         ProgressBar(num_updates, progress.num_updates, show) as bar,
@@ -100,13 +105,13 @@ def train(
                 note(line)
             while progress.num_updates < num_updates and stopped_by is None:
                 began = time.monotonic()
-                rollout = collect(env, agent, episodes_per_update, seed=_seed(seed, progress.num_updates))
+                rollout = rollouts.next(episodes_per_update, _seeds(seed, progress.num_updates))
                 collected = time.monotonic()
                 is_whole = False
                 line = agent.update(rollout)
                 progress.count(line, int(rollout.lengths.sum()))
                 is_whole, judged = True, feedback_state(env)
-                line |= _pace(rollout, began, collected)
+                line |= _pace(rollout, began, collected) | rollouts.metrics()
                 run.write_responses(progress.num_updates, "train", rollout)
                 if progress.num_updates % evaluate_every == 0 or progress.num_updates == num_updates:
                     if evaluation_env is not None:
@@ -138,9 +143,9 @@ def _held_out(env: Env, agent: Agent, num_episodes: int, run: Run, num_updates: 
     return {f"held_out/{name}": value for name, value in measured.items()}
 
 
-def _seed(seed: int, update: int) -> int:
-    """Return the seed of one update: any two differ, and none depends on what was drawn before."""
-    return int(np.random.SeedSequence((seed, update)).generate_state(1)[0])
+def _seeds(seed: int, update: int) -> Iterator[int]:
+    """Give the seeds of one update's rollouts, of which most have one: any two differ, and none depends on what was drawn before."""
+    return (int(np.random.SeedSequence((seed, update, number)).generate_state(1)[0]) for number in itertools.count())
 
 
 def _pace(rollout: Rollout, began: float, collected: float) -> dict[str, float]:

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from feedback.study.tables import LAYOUT
 
@@ -115,7 +115,7 @@ def _migrate(database: Database) -> None:
                 )
             if found != LAYOUT:
                 _upgrade(connection)
-    except OperationalError as error:
+    except DatabaseError as error:
         raise ValueError(f"the study {database.url} could not be opened: {error.orig}") from error
 
 

@@ -1,0 +1,1 @@
+"""Run the commands of `python -m feedback` that take more than a few lines."""

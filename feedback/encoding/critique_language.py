@@ -31,6 +31,7 @@ ENGLISH = _words("""
 ASKING = _words("""
     what who whom whose when where which how can could would will do does did is are has have am may shall
 """)
+FOREIGN_SHARE = 0.1  # of all words: a name alone makes no text foreign
 LATIN_END = 0x250  # the letters of the Latin alphabet, with their accents, stand before it; a few more do further on
 
 
@@ -38,7 +39,7 @@ def is_foreign(text: str, words: Sequence[str]) -> bool:
     """Return whether a text is in another language than English.
 
     It is if half of its letters or more are of another alphabet, or if it has more of the frequent words of eight other languages than of
-    English ones. Not seen: a text in another language that has none of these words ("Perfekt!").
+    English ones and they are more than a tenth of it. Not seen: a text in another language that has none of these words ("Perfekt!").
 
     Args:
         words: the words of the text in lower case.
@@ -47,7 +48,7 @@ def is_foreign(text: str, words: Sequence[str]) -> bool:
     if 2 * sum(_is_other_alphabet(letter) for letter in letters) >= max(len(letters), 1):
         return True
     foreign = sum(word in FOREIGN for word in words)
-    return foreign > sum(word in ENGLISH for word in words)
+    return foreign > max(sum(word in ENGLISH for word in words), FOREIGN_SHARE * len(words))
 
 
 def is_question(words: Sequence[str], ending: str) -> bool:

@@ -120,10 +120,10 @@ OPINIONS: dict[str, dict[float, str]] = {
         0.5: """
             nice, nicely, nice one, works, worked, not complain, not fault, i like, we like, really like, do like, liked, likeable,
             solid, useful, interesting, creative, ~enjoy, pleased, pleasing, satisfied, satisfactory, works well, agree, upvote,
-            upvoted, vivid, worth reading, no need to change, nothing to change, nothing to add, thanks, thank you, well done, good
-            job, nice job, good work, nice work, prefer this, preferred this, makes sense, make sense, detailed, thorough, funny,
-            witty, charming, improvement, improved, ~improve, engaging, informative, insightful, well explained, well argued,
-            pleasant, promising, good idea, nice idea, convincing
+            upvoted, vivid, worth reading, no need to change, no need for improvement, nothing to change, nothing to add, thanks,
+            thank you, well done, good job, nice job, good work, nice work, prefer this, preferred this, makes sense, make sense,
+            detailed, thorough, funny, witty, charming, improvement, improved, ~improve, engaging, informative, insightful, well
+            explained, well argued, pleasant, promising, good idea, nice idea, convincing
         """,
         0.6: """
             good, helpful, ~help, well, impressive, ~impress, ~recommend, would read again, would use again, ~nail it, beautiful,
@@ -131,7 +131,7 @@ OPINIONS: dict[str, dict[float, str]] = {
         """,
         0.8: """
             great, love, loved, loves, excellent, awesome, amazing, wonderful, fantastic, superb, brilliant, brilliantly, terrific,
-            best, spot on, outstanding, bravo, exactly, love it, loved it, two thumbs up, kudos, congratulations, congrats, genius
+            best, spot on, outstanding, bravo, love it, loved it, two thumbs up, kudos, congratulations, congrats, genius
         """,
         0.95: """
             perfect, perfectly, flawless, flawlessly, masterpiece, not be better, not have been better, not be happier, best ever
@@ -152,8 +152,9 @@ OPINIONS: dict[str, dict[float, str]] = {
             ~fail, dull, boring, bored, weak, lazy, sloppy, shallow, superficial, unconvincing, ~disappoint, disappointing,
             disappointment, unhelpful, problem, problems, issue, issues, flaw, flaws, flawed, complaint, complaints, ~complain, not
             like, not work, not works, not use, not usable, ~frustrate, frustrating, annoying, ~annoy, tedious, cliche, cliches, ugly,
-            odd, weird, strange, try again, do over, start over, redo, rewrite this, stopped reading, gave up, downvote, downvoted,
-            dislike, disliked, disagree, worry, too much, too many, too little, too few, poor effort
+            odd, weird, strange, seen better, rushed, unsatisfying, try again, do over, start over, redo, rewrite this, stopped
+            reading, gave up, downvote, downvoted, dislike, disliked, disagree, worry, too much, too many, too little, too few, poor
+            effort
         """,
         -0.6: """
             bad, badly, poor, poorly, thumbs down, pointless, hate, hated, broken, waste, sucks, sucked, stupid, dumb, silly, lame,
@@ -200,7 +201,7 @@ CLAUSE_HEDGES = _words("""
     guess suppose maybe perhaps probably possibly seems seem might may arguably apparently think
 """)
 NEGATORS = _words("""
-    not no without hardly barely scarcely nothing none nor neither nobody zero farfrom anythingbut
+    not no without hardly barely scarcely rarely seldom nothing none nor neither nobody zero farfrom anythingbut
 """)
 ABSENCE = _words("no without nothing none zero free")  # of something bad: praise, more than "not bad" is
 # They negate what follows ("lacks clarity") and blame where nothing follows ("lacks an ending").
@@ -209,11 +210,11 @@ AVOIDS = _words("avoid avoids avoided avoiding")
 WISHES = _words("wish wished hoped please")  # before praise they say that it is missing: "I wish it were clearer"
 # They look like a negation or a judgement and are none.
 NO_OPINION = """
-    no doubt, no wonder, no question, at best, joke, jokes, not only, not just, not to mention, why not, if not, whether or not, not
-    sure, question, thank god, good luck, well of course, as well, at first, first of all, as well as, please, sure, like, kind, cut,
-    number, novel, original, want, wants, care, share, matter, play, matter of taste, one, drop, play on, help me, no longer, no more,
-    top, ha, yeah, number one, mean, fiction, crime, crimes, war, hero, drama, dramatic, tragedy, murder, killer, kill, dead, death,
-    criminal, comedy, comic, romantic
+    no doubt, no wonder, nothing more than, nothing less than, nothing but, no question, at best, joke, jokes, not only, not just, not
+    to mention, why not, if not, whether or not, not sure, question, thank god, good luck, well of course, as well, at first, first of
+    all, as well as, please, sure, like, kind, cut, number, novel, original, want, wants, care, share, matter, play, matter of taste,
+    one, drop, play on, help me, top, ha, yeah, number one, mean, fiction, crime, crimes, war, hero, drama, dramatic, tragedy, murder,
+    killer, kill, dead, death, criminal, comedy, comic, romantic
 """
 
 ASPECT_NOUNS: dict[str, str] = {
@@ -241,6 +242,6 @@ FIRST_IMPRESSIONS = ("at first", "initially", "at first glance", "i expected", "
 # Strong praise that, alone before a failure or with one of the cues, is meant the other way round.
 SARCASTIC_CUES = """
     thanks for nothing, yeah right, slow clap, big surprise, what surprise, how original, gee thanks, good luck with that, thanks lot
-    for, as if, no shit, well done sherlock
+    for, no shit, well done sherlock
 """
 PRAISE_CONNECTORS = _words("job work way how when at of on that try effort")

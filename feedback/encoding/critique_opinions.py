@@ -130,10 +130,10 @@ def _judged(words: Sequence[Word], at: int, length: int, floor: int, entry: Entr
     last = at + length
     if negator and [word.norm for word in words[last : last + 2]] == ["at", "all"]:
         value, last = strengthened(value, 1.6), last + 2
-    if _subject_is_another(words[:at]):
+    if _subject_is_another(words[max(at - 8, 0) : at]):
         if not is_comparative:
             return None
-        value = value if _object_is_another(words[last:]) else -0.9 * value
+        value = value if _object_is_another(words[last : last + 5]) else -0.9 * value
     start = window[-used].start if used else words[at].start
     return Opinion(entry.aspect, value, start, words[last - 1].end, at, last, negator, entry.is_own)
 
@@ -154,11 +154,13 @@ def _modified(entry: Entry, window: Sequence[Word], has_if: bool) -> tuple[float
         elif norm in ("more", "less") and is_adjacent:
             is_comparative = True
             value = strengthened(value, 1.2) if norm == "more" else negated(value, "no")
+        elif norm == "neither" and negator == "nor":
+            pass  # one negation in two words
         elif norm in NEGATING and distance <= NEGATION_REACH:
             value, negator, is_adjacent = negated(value, norm), norm, True
         elif norm in lexicon.WISHES:
             value, negator = -0.4 if value > 0 else value, SUGGESTED
-        elif norm in MODALS and has_be and not negator:
+        elif norm in MODALS and has_be and not negator and entry.is_own:
             value, negator = _suggested(value, norm, is_comparative or has_been, has_if)
         else:
             is_adjacent, distance = False, distance + 1
@@ -190,17 +192,17 @@ def negated(value: float, negator: str) -> float:
 
 
 def _unsaid(words: Sequence[Word], found: Sequence[Opinion]) -> Iterator[Opinion]:
-    """Yield blame that no opinion word says: "no", "lacks an ending", "not detailed enough"."""
+    """Yield blame that no opinion word says: "no", "lacks an ending", "not long and detailed enough"."""
     norms = [word.norm for word in words]
     length = norms.index(PAUSE) if PAUSE in norms else len(norms)
     if tuple(norms[:length]) in REFUSALS:
         yield Opinion("overall", -0.5, words[0].start, words[length - 1].end, 0, length)
+    negating = {(opinion.first - back, opinion.negator) for opinion in found for back in range(2 * NEGATION_REACH)}
+    judged = {number for opinion in found for number in range(opinion.last, opinion.last + 3)}
     for at, norm in enumerate(norms):
-        follows = next((opinion for opinion in found if opinion.first > at), None)
-        if norm in lexicon.LACKS and (follows is None or follows.negator != norm):
+        if norm in lexicon.LACKS and (at, norm) not in negating:
             yield Opinion("overall", -0.45, words[at].start, words[at].end, at, at + 1)
-        is_judged = any(at - 2 <= opinion.last <= at for opinion in found)
-        if norm == "enough" and "not" in norms[max(at - 4, 0) : at] and not is_judged:
+        if norm == "enough" and "not" in norms[max(at - 4, 0) : at] and at not in judged:
             start = norms.index("not", max(at - 4, 0))
             yield Opinion("overall", -0.4, words[start].start, words[at].end, start, at + 1)
 
@@ -218,13 +220,12 @@ def _if_follows(words: Sequence[Word], at: int) -> bool:
 def _subject_is_another(words: Sequence[Word]) -> bool:
     """Return whether the words before an opinion are about another text, such as "the previous answer was"."""
     return any(
-        word.norm in lexicon.OTHERS and (following.norm in lexicon.TEXTS or following.norm in BE)
-        for word, following in pairwise(words[-8:])
-    ) and not any(word.norm in ("than", "prefer", "like") for word in words[-8:])
+        word.norm in lexicon.OTHERS and (following.norm in lexicon.TEXTS or following.norm in BE) for word, following in pairwise(words)
+    ) and not any(word.norm in ("than", "prefer", "like") for word in words)
 
 
 def _object_is_another(words: Sequence[Word]) -> bool:
-    norms = [word.norm for word in words[:5]]
+    norms = [word.norm for word in words]
     return "than" in norms and any(norm in lexicon.OTHERS for norm in norms)
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -110,19 +110,22 @@ class CritiqueRules:
 
 
 def _about_text(clause: Clause, opinions: Sequence[Opinion]) -> list[Opinion]:
-    """Return the opinions of a clause that can be about a text, a general one on the side of the text that the clause names."""
+    """Return the opinions of a clause that can be about a text."""
     norms = [word.norm for word in clause.words]
     is_elsewhere = EVERYDAY.intersection(norms) and not lexicon.TEXTS.intersection(norms)
     if (is_elsewhere or is_question(norms, clause.ending)) and all(each.aspect == "overall" for each in opinions):
         return []
-    nouns = {number: _noun_aspects()[norm] for number, norm in enumerate(norms) if norm in _noun_aspects()}
-    return [each._replace(aspect=_side(each, nouns)) if each.aspect == "overall" else each for each in opinions]
+    return list(opinions)
 
 
-def _side(opinion: Opinion, nouns: Mapping[int, str]) -> str:
-    """Return the side of the text that the nearest noun names, if one is near."""
+def _side(opinion: Opinion, clause: Clause) -> str:
+    """Return what an opinion is about; for a general one the side of the text that the nearest noun names, if one is near."""
+    if opinion.aspect != "overall":
+        return opinion.aspect
+    near = range(max(opinion.first - NEAR, 0), min(opinion.last + NEAR, len(clause.words)))
+    nouns = [number for number in near if clause.words[number].norm in _noun_aspects()]
     nearest = min(nouns, key=lambda number: abs(number - opinion.first), default=None)
-    return "overall" if nearest is None or abs(nearest - opinion.first) > NEAR else nouns[nearest]
+    return "overall" if nearest is None else _noun_aspects()[clause.words[nearest].norm]
 
 
 @cache
@@ -140,16 +143,15 @@ def _weighed(text: str, judged: Sequence[Judged], sarcasm: str) -> list[Evidence
     """Return the opinions of a text as evidence, praise turned round under sarcasm."""
     evidence = [Evidence("overall", -0.5, 1.0, sarcasm, 0, "own")] if sarcasm else []
     for number, (clause, opinions) in enumerate(judged):
-        follows = [other for other, _ in judged[number + 1 :][:1] if other.sentence == clause.sentence]
+        follows = [other for other, _ in judged[number + 1 : number + 2] if other.sentence == clause.sentence]
         weight = _weight(clause, bool(follows and follows[0].link in lexicon.AFTER_CONTRAST))
         power = 1.0 + 0.15 * min(clause.ending.count("!"), 3)
         power *= HEDGED if _is_hedged([clause]) else 1.0
         for each in opinions:
             value = strengthened(each.value, power)
             value = -0.8 * value if sarcasm and value > 0 else value
-            evidence.append(
-                Evidence(each.aspect, value, weight, text[each.start : each.end], each.start, "own" if each.is_own else "vader")
-            )
+            kind = "own" if each.is_own else "vader"
+            evidence.append(Evidence(_side(each, clause), value, weight, text[each.start : each.end], each.start, kind))
     return evidence
 
 

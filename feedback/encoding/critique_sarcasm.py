@@ -63,7 +63,8 @@ def _praised_failure(clause: Clause, opinions: Sequence[Opinion], text: str) -> 
         between = [word.norm for word in clause.words[praise.last : blame.first]]
         praising = {word.norm for word in clause.words[praise.first : praise.last]}
         is_linked = bool(lexicon.PRAISE_CONNECTORS & praising.union(between[:1]))
-        if praise.value > 0 > blame.value and praise.is_own and is_linked and PAUSE not in between and len(between) <= MOST_WORDS:
+        is_general = praise.value > 0 and praise.aspect == "overall" and praise.is_own
+        if is_general and blame.value < 0 and is_linked and PAUSE not in between and len(between) <= MOST_WORDS:
             return text[praise.start : blame.end]
     return ""
 

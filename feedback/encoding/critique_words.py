@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 PAUSE = ","  # stands for every sign inside a clause, over which no negation reaches
@@ -18,6 +19,7 @@ _WHOLE |= {word + "nt": (word, "not") for word in ("do", "does", "did", "is", "w
 _WHOLE |= {"cant": ("can", "not"), "wont": ("will", "not"), "ain": ("is",)}
 _PAIRS = {("kind", "of"): "kinda", ("sort", "of"): "sorta", ("far", "from"): "farfrom", ("anything", "but"): "anythingbut"}
 _PAIRS |= {("free", "of"): "no", ("free", "from"): "no", ("nor", "not"): "nor"}
+_PAIRS |= {("if", "only"): "wish", ("instead", "of"): "not", ("rather", "than"): "not", ("no", "longer"): "not"}
 
 
 class Word(NamedTuple):
@@ -75,6 +77,7 @@ def split_clauses(text: str, links: frozenset[str], is_known: Callable[[str], bo
     return clauses + [Clause(tuple(words), link, "", sentence) for link, words in parts if words]
 
 
+@cache
 def phrase(text: str) -> tuple[str, ...]:
     """Return the words of a phrase as `split_clauses` would write them."""
     return tuple(word.norm for clause in split_clauses(text, frozenset(), lambda _: True) for word in clause.words if word.norm != PAUSE)

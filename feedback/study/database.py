@@ -7,12 +7,12 @@ Transactions that write follow each other: within a process by a lock, between p
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError
 
@@ -20,6 +20,7 @@ from feedback.study.tables import LAYOUT
 
 SECONDS_TO_WAIT = 60  # for another process's transaction
 ADVISORY_LOCK = 0x7465_7874  # any number that other programs on the same server do not use
+MIGRATING = threading.Lock()  # Alembic keeps what it works on in its modules
 
 
 class Database:
@@ -28,52 +29,69 @@ class Database:
     Args:
         url: a path, or a URL of SQLAlchemy such as postgresql+psycopg://user@host/name.
 
+    `undone` holds what is called when changes were not kept, before anybody else may write.
+
     Errors: ValueError for what is no URL, a database in memory, a folder that does not exist, or a layout newer than this code.
     """
 
     def __init__(self, url: str | Path) -> None:
-        self.url = _url(url)
-        self.engine = _engine(self.url)
+        self._url = _url(url)
+        self.engine = _engine(self._url)
+        self.undone: list[Callable[[], object]] = []
         self._writing = threading.Lock()
         _migrate(self)
+
+    @property
+    def url(self) -> str:
+        """Return where the database is, without a password."""
+        return self._url.render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """Give a connection that sees one state of the database."""
-        with self.engine.connect() as connection, connection.begin():
+        with self.engine.connect().execution_options(**self._isolation("REPEATABLE READ")) as connection, connection.begin():
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """Give a connection whose changes become lasting together at the end, or not at all."""
-        with self._writing, self.engine.connect().execution_options(writes=True) as connection, connection.begin():
-            if self.engine.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": ADVISORY_LOCK})
-            yield connection
+        options = {"writes": True} | self._isolation("READ COMMITTED")
+        with self._writing, self.engine.connect().execution_options(**options) as connection:
+            try:
+                with connection.begin():
+                    if self.engine.dialect.name == "postgresql":
+                        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": ADVISORY_LOCK})
+                    yield connection
+            except BaseException:
+                for forget in self.undone:
+                    forget()
+                raise
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
+    def _isolation(self, level: str) -> dict[str, Any]:
+        """Return the option for a level; in SQLite a transaction always sees one state."""
+        return {"isolation_level": level} if self.engine.dialect.name == "postgresql" else {}
 
-def _url(url: str | Path) -> str:
+
+def _url(url: str | Path) -> URL:
     given = str(url)
-    if "://" not in given:
-        given = f"sqlite:///{given}"
     try:
-        parsed = make_url(given)
+        parsed = make_url(given) if "://" in given else URL.create("sqlite", database=given)
     except ArgumentError as error:
-        raise ValueError(f"a study is kept in a file or a database named by a URL of SQLAlchemy, got {str(url)!r}: {error}") from error
+        raise ValueError(f"a study is kept in a file or a database named by a URL of SQLAlchemy, got {given!r}: {error}") from error
     if parsed.get_backend_name() == "sqlite":
         if parsed.database in (None, "", ":memory:"):
             raise ValueError("a study is kept on disk, so that nothing is lost; give a path such as study.db")
         folder = Path(str(parsed.database)).absolute().parent
         if not folder.is_dir():
             raise ValueError(f"there is no folder {folder} for the study {Path(str(parsed.database)).name}: create it first")
-    return given
+    return parsed
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: URL) -> Engine:
     engine = create_engine(url, pool_size=10, max_overflow=50)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _prepare)
@@ -107,7 +125,7 @@ def _migrate(database: Database) -> None:
         with database.reading() as connection:
             if _layout(connection) == LAYOUT:
                 return
-        with database.writing() as connection:
+        with MIGRATING, database.writing() as connection:
             found = _layout(connection)
             if found is not None and found > LAYOUT:
                 raise ValueError(

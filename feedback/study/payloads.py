@@ -8,7 +8,7 @@ critique  {"text": "too long"}
 correct   {"text": "the text as it should be"}
 span      {"spans": [{"start": 0, "end": 5, "good": true}]}: characters of the passage, not overlapping
 
-A tie, and "all bad", may hold groups too: which was better although none was good. Other outcomes have no payload.
+"All bad" may hold groups too: which was better although none was good. Other outcomes have no payload; a tie means all passages.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ def check_payload(question: Question, outcome: Outcome, payload: Payload, passag
     if outcome not in question.allowed:
         offered = ", ".join(sorted(question.allowed))
         raise RecordError(f"the outcome {outcome} is not offered by this {question.kind} question; it offers {offered}")
-    if outcome is Outcome.ANSWERED:
+    if outcome == Outcome.ANSWERED:
         CHECKS[question.kind](question, payload, passages)
-    elif payload and outcome is Outcome.ALL_BAD:
+    elif payload and outcome == Outcome.ALL_BAD:
         _check_groups(question, payload, passages)
     elif payload:
         raise RecordError(f"the outcome {outcome} has no payload, got {payload!r}")
@@ -63,7 +63,9 @@ def _check_groups(question: Question, payload: Payload, passages: Mapping[str, P
     if not isinstance(groups, list) or not all(isinstance(group, list) and group for group in groups):
         raise RecordError(f"groups must be a list of lists of passages, best first, got {groups!r}")
     named = [passage for group in groups for passage in group]
-    if not named or len(set(map(str, named))) < len(named) or not set(map(str, named)) <= set(question.passages):
+    if not all(isinstance(passage, str) for passage in named) or not named:
+        raise RecordError(f"groups must hold the ids of passages, which are text, got {groups!r}")
+    if len(set(named)) < len(named) or not set(named) <= set(question.passages):
         raise RecordError(f"groups must name passages of the question, each at most once, got {groups!r}")
     if question.kind is Kind.COMPARE and len(named) != 2:
         raise RecordError(f"a comparison names both passages, got {groups!r}")

@@ -5,7 +5,7 @@
 - What stands first is drawn from a hash of question, person and attempt, so that it favours nobody and can be recomputed.
 - An answer that comes after its lease is stored and counts, if the question takes more.
 - Skips keep their reason, count for nothing, and the question goes to somebody else. An answer that is taken back opens the question again.
-- Every so many answers a person gets a question whose answer is known, and one that they answered before.
+- After so many answers a person gets a question whose answer is known, and one that they answered before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, and_, bindparam, exists, func, or_, select
+from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, exists, func, or_, select
 
 from feedback.study.payloads import check_payload
 from feedback.study.records import (
@@ -32,6 +32,7 @@ from feedback.study.records import (
     Question,
     RecordError,
     Return,
+    digest,
 )
 from feedback.study.store import Store
 from feedback.study.tables import answers, leases, questions
@@ -48,6 +49,23 @@ _NUM_OUT = (
 )  # people who hold a question now
 _MINE = and_(answers.c.person == _PERSON, answers.c.is_current)
 _IS_GOLD = questions.c.purpose == str(Purpose.GOLD)
+_MY_OPINIONS = and_(_MINE, answers.c.outcome.in_(sorted(OPINIONS)))
+_LAST_TEST = (
+    select(func.coalesce(func.max(answers.c.number), 0))
+    .join(questions, questions.c.id == answers.c.question)
+    .where(_MY_OPINIONS, questions.c.purpose == bindparam("purpose"))
+    .correlate(None)
+    .scalar_subquery()
+)  # the last opinion on a question of a purpose
+_LONG_AGO = (
+    select(answers.c.number)
+    .where(_MY_OPINIONS)
+    .order_by(answers.c.number.desc())
+    .limit(1)
+    .offset(bindparam("after"))
+    .correlate(None)
+    .scalar_subquery()
+)  # the opinion before the last so many
 _ASKABLE = (
     select(questions.c.id)
     .where(_MAY_ASK, _NUM_OUT + questions.c.num_counted < questions.c.wanted)
@@ -55,8 +73,15 @@ _ASKABLE = (
     .limit(1)
 )
 NEXT, NEXT_GOLD = _ASKABLE.where(~_IS_GOLD), _ASKABLE.where(_IS_GOLD)
+NEXT_REPEAT = _ASKABLE.where(questions.c.purpose == str(Purpose.REPEAT))  # one that was not answered when it was shown
 NUM_LEFT = select(func.count()).select_from(questions).where(_MAY_ASK)
-NUM_OPINIONS = select(func.count()).where(_MINE, answers.c.outcome.in_(sorted(OPINIONS)))
+NUM_SINCE = select(func.count()).where(_MY_OPINIONS, answers.c.number > _LAST_TEST)  # opinions since one on a question of a purpose
+REPEATABLE = (
+    select(answers.c.question)
+    .join(questions, questions.c.id == answers.c.question)
+    .where(_MY_OPINIONS, questions.c.purpose == str(Purpose.TRAIN), answers.c.number <= _LONG_AGO)
+    .order_by(answers.c.number)
+)
 NUM_COUNTED = select(func.count()).where(_MINE, answers.c.outcome.in_(sorted(COUNTED)))
 NUM_SHOWN = select(func.count()).where(leases.c.question == _QUESTION, leases.c.person == _PERSON)
 LAST = select(answers.c.id).where(_MINE).order_by(answers.c.number.desc()).limit(bindparam("limit"))
@@ -179,18 +204,22 @@ class Queue:
             return said
 
     def undo(self, person: Person, key: str, interface: Interface, session: str = "") -> Showing | None:
-        """Take back a person's last answer and show its question again; None where there is nothing to take back."""
+        """Take back a person's last answer and show its question again; None where there is nothing to take back.
+
+        The same key again takes nothing more back. Errors: RecordError for a key that was used before, once its question is not shown.
+        """
         with self.store.database.writing() as connection:
+            stored = self.store.find(Answer, digest(Answer.name, {"person": person.id, "key": key}), connection)
+            held = self._held(connection, person)
+            if stored is not None:
+                return self._undone(connection, stored, held)
             last = connection.execute(LAST, {"person": person.id, "limit": 1}).scalar()
             if last is None:
                 return None
             said = self.store.record(Answer, last, connection)
-            held = self._held(connection, person)
             if held is not None:
                 self.store.append(connection, [Return(held.id, self.store.clock())])
             back = Answer(said.question, person.id, "", key, Outcome.WITHDRAWN, self.store.clock(), supersedes=said.id)
-            if self.store.find(Answer, back.id, connection) is not None:
-                raise RecordError(f"the key {key!r} was used before: every undo needs a new one")
             self.store.append(connection, [back])
             return replace(self._lease(connection, said.question, person, interface, session), earlier=said)
 
@@ -237,27 +266,27 @@ class Queue:
 
     def _choose(self, connection: Connection, person: Person) -> str | None:
         """Return the id of the question that a person is asked next."""
-        done = connection.execute(NUM_OPINIONS, {"person": person.id}).scalar_one()
-        if _is_turn(done, self.mixing.repeat_every):
-            repeated = self._repeat(connection, person, done)
+        if self._is_due(connection, person, Purpose.REPEAT, self.mixing.repeat_every):
+            repeated = self._first(connection, NEXT_REPEAT, person) or self._repeat(connection, person)
             if repeated is not None:
                 return repeated
-        for statement in (NEXT_GOLD, NEXT) if _is_turn(done, self.mixing.gold_every) else (NEXT,):
-            found = connection.execute(statement, {"person": person.id, "now": self.store.clock()}).scalar()
-            if found is not None:
-                return str(found)
-        return None
+        if self._is_due(connection, person, Purpose.GOLD, self.mixing.gold_every):
+            tested = self._first(connection, NEXT_GOLD, person)
+            if tested is not None:
+                return tested
+        return self._first(connection, NEXT, person)
 
-    def _repeat(self, connection: Connection, person: Person, done: int) -> str | None:
+    def _first(self, connection: Connection, statement: Select[str], person: Person) -> str | None:
+        """Return the first question of a statement for a person."""
+        return connection.execute(statement, {"person": person.id, "now": self.store.clock()}).scalar()
+
+    def _is_due(self, connection: Connection, person: Person, purpose: Purpose, every: int) -> bool:
+        """Return whether a person has given as many opinions since the last test of a kind as lie between two."""
+        return every > 0 and connection.execute(NUM_SINCE, {"person": person.id, "purpose": str(purpose)}).scalar_one() >= every
+
+    def _repeat(self, connection: Connection, person: Person) -> str | None:
         """Ask a person again what they answered long enough ago and were not asked again; return the question's id."""
-        rows = connection.execute(
-            select(answers.c.question)
-            .join(questions, questions.c.id == answers.c.question)
-            .where(answers.c.person == person.id, answers.c.is_current, answers.c.outcome.in_(sorted(OPINIONS)))
-            .where(questions.c.purpose == str(Purpose.TRAIN))
-            .order_by(answers.c.number)
-            .limit(max(0, done - self.mixing.repeat_after))
-        ).scalars()
+        rows = connection.execute(REPEATABLE, {"person": person.id, "after": self.mixing.repeat_after}).scalars()
         for name in rows.all():
             asked = self.store.record(Question, name, connection)
             again = replace(
@@ -281,6 +310,12 @@ class Queue:
         question = self.store.record(Question, lease.question, connection)
         return Showing(lease, question, tuple(self.store.record(Passage, name, connection) for name in lease.order))
 
+    def _undone(self, connection: Connection, stored: Answer, held: Lease | None) -> Showing:
+        """Return what an undo showed that has been done already."""
+        if stored.outcome is not Outcome.WITHDRAWN or held is None or held.question != stored.question:
+            raise RecordError(f"the key {stored.key!r} was used before: every undo needs a new one")
+        return replace(self._showing(connection, held), earlier=self.store.record(Answer, stored.supersedes, connection))
+
     def _standing(self, connection: Connection, person: Person, question: str) -> str | None:
         """Return the id of a person's answer to a question that stands."""
         return connection.execute(STANDING, {"question": question, "person": person.id}).scalar()
@@ -290,10 +325,6 @@ def shown_order(question: Question, person: Person, attempt: int) -> tuple[str, 
     """Return the ids of the passages in the order in which a person sees them: the order of their hashes with question, person, attempt."""
     salt = f"{question.id} {person.id} {attempt} "
     return tuple(sorted(question.passages, key=lambda name: hashlib.sha256((salt + name).encode()).digest()))
-
-
-def _is_turn(done: int, every: int) -> bool:
-    return every > 0 and done > 0 and done % every == 0
 
 
 def _same(stored: Answer, said: Answer) -> Answer:
@@ -314,4 +345,9 @@ def gold_is_met(question: Question, answer: Answer) -> bool | None:
     if question.gold is None or answer.outcome is not Outcome.ANSWERED:
         return None if question.gold is None else False
     expected: Mapping[str, Any] = question.gold
-    return all(answer.payload.get(name) == value for name, value in expected.items())
+    return all(_unordered(name, answer.payload.get(name)) == _unordered(name, value) for name, value in expected.items())
+
+
+def _unordered(name: str, value: Any) -> Any:
+    """Return groups with their members in one order: within a group nothing is first."""
+    return [sorted(group) for group in value] if name == "groups" and isinstance(value, list) else value

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from enum import StrEnum
 from functools import cached_property
 from typing import Any, ClassVar, Self, TypeVar
@@ -64,6 +63,8 @@ COUNTED = OPINIONS | {Outcome.ABSTAIN}  # what brings a question nearer to the n
 Payload = dict[str, Any]
 MOST_RANKED = 6  # passages of one ranking
 LONGEST_WORDS = 200_000  # characters of a critique, a comment or a correction
+LONGEST_ID = 32  # characters; ids are made here, and a database keeps no longer ones
+LARGEST_WHOLE = 2**31 - 1  # the largest number that a database keeps in a column of whole numbers
 
 
 class RecordError(ValueError):
@@ -86,15 +87,14 @@ class Record:
 
         Errors: RecordError that names the field.
         """
-        known = {each.name for each in fields(cls)}
         if not isinstance(body, Mapping):
-            raise RecordError(f"a {cls.name} must be a JSON object, got {type(body).__name__}")
-        if unknown := sorted(set(body) - known):
-            raise RecordError(f"a {cls.name} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
-        try:
-            return cls(**{key: _frozen(value) for key, value in body.items()})
-        except TypeError as error:
-            raise RecordError(f"a {cls.name} could not be read: {error}") from error
+            raise RecordError(f"{_one(cls)} must be a JSON object, got {type(body).__name__}")
+        known = {each.name: each.default is MISSING and each.default_factory is MISSING for each in fields(cls)}
+        if unknown := sorted(map(str, set(body) - set(known))):
+            raise RecordError(f"{_one(cls)} has no field {unknown[0]!r}; it has {', '.join(sorted(known))}")
+        if missing := [name for name, is_needed in known.items() if is_needed and name not in body]:
+            raise RecordError(f"{_one(cls)} needs the field {missing[0]!r}")
+        return cls(**{key: _frozen(value) for key, value in body.items()})
 
     @cached_property
     def id(self) -> str:
@@ -129,10 +129,18 @@ class Passage(Record):
         for name in ("prompt", "text", "policy", "ending"):
             _check_text(self, name)
         _check_number(self, "version", whole=True)
-        if not all(isinstance(number, int) and not isinstance(number, bool) for number in self.ids):
+        _check_object(self, "sampling")
+        if self.seed is not None and not _is_whole(self.seed):
+            raise RecordError(f"seed of a passage must be a whole number or None, got {self.seed!r}")
+        if not isinstance(self.ids, tuple) or not all(map(_is_whole, self.ids)):
             raise RecordError(f"ids of a passage must be whole numbers, got {self.ids!r}")
-        if self.judged is not None and not (len(self.judged) == 2 and 0 <= self.judged[0] < self.judged[1] <= len(self.text)):
+        if self.judged is not None and not self._is_part(self.judged):
             raise RecordError(f"judged must be two places within the {len(self.text)} characters of the text, got {self.judged!r}")
+
+    def _is_part(self, judged: Any) -> bool:
+        if not isinstance(judged, tuple) or len(judged) != 2 or not all(map(_is_whole, judged)):
+            return False
+        return 0 <= judged[0] < judged[1] <= len(self.text)
 
     @property
     def content(self) -> str:
@@ -159,7 +167,8 @@ class Scale(Record):
         _check_number(self, "high", whole=True)
         if not self.low < self.high <= self.low + 100:
             raise RecordError(f"a scale needs 2 to 101 steps from low to high, got {self.low} to {self.high}")
-        if len(self.words) not in (0, 2, self.high - self.low + 1) or not all(isinstance(word, str) for word in self.words):
+        _check_texts(self, "words")
+        if len(self.words) not in (0, 2, self.high - self.low + 1):
             raise RecordError(
                 f"a scale of {self.high - self.low + 1} steps has a word for each, for both ends, or none; got {self.words!r}"
             )
@@ -214,23 +223,41 @@ class Question(Record):
         object.__setattr__(self, "kind", _member(Kind, self.kind, "kind"))
         object.__setattr__(self, "purpose", _member(Purpose, self.purpose, "purpose"))
         given: Any = self.scale
-        if isinstance(given, Mapping):
+        if given is not None and not isinstance(given, Scale):
             object.__setattr__(self, "scale", Scale.of(given))
         if self.kind is Kind.RATE and self.scale is None:
             object.__setattr__(self, "scale", Scale())
+        self._check_what_is_asked()
+        self._check_how_long()
+        if self.gold is not None:
+            _check_object(self, "gold")
+        elif self.purpose is Purpose.GOLD:
+            raise RecordError("a question for the purpose gold needs gold: the payload that is right")
+
+    def _check_what_is_asked(self) -> None:
+        for name in ("instructions", "instructions_version", "selected_by", "ticket"):
+            _check_text(self, name)
+        for name in ("passages", "aspects", "allows"):
+            _check_texts(self, name)
+        for name in self.passages:
+            _check_id(self, "a passage", name)
+        for name in ("repeats", "only_for"):
+            _check_id(self, name, getattr(self, name), may_be_empty=True)
         low, high = {Kind.COMPARE: (2, 2), Kind.RANK: (2, MOST_RANKED)}.get(self.kind, (1, 1))
         if not low <= len(self.passages) <= high or len(set(self.passages)) < len(self.passages):
             raise RecordError(f"a {self.kind} question needs {low} to {high} different passages, got {self.passages!r}")
-        for name in ("instructions", "instructions_version", "repeats", "only_for", "selected_by", "ticket"):
-            _check_text(self, name)
         if unknown := set(self.allows) - {"tie", "all_bad", "abstain", "skip"}:
             raise RecordError(f"allows may name tie, all_bad, abstain and skip, got {sorted(unknown)[0]!r}")
+
+    def _check_how_long(self) -> None:
         for name in ("least", "wanted", "most", "priority"):
-            _check_number(self, name, whole=True)
+            _check_number(self, name, whole=True, bound=LARGEST_WHOLE)
         if not 1 <= self.least <= self.wanted <= self.most:
             raise RecordError(f"a question needs 1 <= least <= wanted <= most answers, got {self.least}, {self.wanted}, {self.most}")
-        if self.seconds_to_live is not None and not self.seconds_to_live > 0:
-            raise RecordError(f"seconds_to_live must be above 0, or None for ever, got {self.seconds_to_live}")
+        if self.seconds_to_live is not None:
+            _check_number(self, "seconds_to_live")
+            if not self.seconds_to_live > 0:
+                raise RecordError(f"seconds_to_live must be above 0, or None for ever, got {self.seconds_to_live}")
 
     @property
     def allowed(self) -> frozenset[Outcome]:
@@ -254,10 +281,10 @@ class Person(Record):
 
     def __post_init__(self) -> None:
         _check_text(self, "handle")
-        if not self.handle.strip() or len(self.handle) > 100:
-            raise RecordError(f"a person's handle has 1 to 100 characters, got {self.handle!r}")
+        if not self.handle.strip() or len(self.handle) > 100 or not self.handle.isprintable():
+            raise RecordError(f"a person's handle has 1 to 100 characters that can be printed, got {self.handle!r}")
         if self.role not in ("rater", "owner"):
-            raise RecordError(f'a person is a "rater" or an "owner", got {self.role!r}')
+            raise RecordError(f'the role of a person is "rater" or "owner", got {self.role!r}')
 
     @cached_property
     def id(self) -> str:
@@ -288,10 +315,13 @@ class Lease(Record):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "interface", _member(Interface, self.interface, "interface"))
-        for name in ("question", "person", "session"):
-            _check_text(self, name)
+        for name in ("question", "person"):
+            _check_id(self, name, getattr(self, name))
+        _check_text(self, "session")
+        _check_texts(self, "order")
         _check_number(self, "issued")
         _check_number(self, "expires")
+        _check_number(self, "attempt", whole=True, bound=LARGEST_WHOLE)
 
     @cached_property
     def id(self) -> str:
@@ -331,16 +361,22 @@ class Answer(Record):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "outcome", _member(Outcome, self.outcome, "outcome"))
-        for name in ("question", "person", "lease", "key", "comment", "reason", "artefact", "supersedes"):
+        for name in ("question", "person"):
+            _check_id(self, name, getattr(self, name))
+        for name in ("lease", "supersedes"):
+            _check_id(self, name, getattr(self, name), may_be_empty=True)
+        for name in ("key", "comment", "reason", "artefact"):
             _check_text(self, name)
         if not 1 <= len(self.key) <= 100:
             raise RecordError(f"an answer's key has 1 to 100 characters, got {len(self.key)}")
         _check_number(self, "given")
         if self.seconds is not None:
             _check_number(self, "seconds")
-        if self.confidence is not None and not 0 <= self.confidence <= 1:
-            raise RecordError(f"confidence must be between 0 and 1, or None, got {self.confidence!r}")
-        _check_object(self.payload)
+        if self.confidence is not None:
+            _check_number(self, "confidence")
+            if not 0 <= self.confidence <= 1:
+                raise RecordError(f"confidence must be between 0 and 1, or None, got {self.confidence!r}")
+        _check_object(self, "payload")
         if len(self.comment) > LONGEST_WORDS:
             raise RecordError(f"a comment has at most {LONGEST_WORDS} characters, got {len(self.comment)}")
 
@@ -363,6 +399,11 @@ class Closing(Record):
     reason: str
     at: float
 
+    def __post_init__(self) -> None:
+        _check_id(self, "question", self.question)
+        _check_text(self, "reason")
+        _check_number(self, "at")
+
 
 @dataclass(frozen=True)
 class Return(Record):
@@ -376,24 +417,41 @@ class Return(Record):
     lease: str
     at: float
 
+    def __post_init__(self) -> None:
+        _check_id(self, "lease", self.lease)
+        _check_number(self, "at")
+
 
 RECORDS: dict[str, type[Record]] = {each.name: each for each in (Passage, Question, Person, Lease, Answer, Closing, Return)}
 
 
 def canonical(body: Any) -> str:
-    """Return JSON with sorted keys and no spaces: equal bodies have equal texts.
+    """Return JSON with sorted keys and no spaces: equal bodies have equal texts, 1 and 1.0 among them.
 
-    Errors: RecordError for what JSON cannot hold, NaN among it.
+    Errors: RecordError for what JSON cannot hold: NaN, keys that are no text, half a character.
     """
     try:
-        return json.dumps(body, ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    except (TypeError, ValueError) as error:
+        text = json.dumps(_even(body), ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        text.encode("utf-8")
+    except (TypeError, ValueError, RecursionError) as error:
         raise RecordError(f"a record must be plain JSON: {error}") from error
+    return text
 
 
 def digest(name: str, body: Mapping[str, Any]) -> str:
     """Return 32 hexadecimal digits that stand for a record."""
-    return hashlib.sha256(f"{name}\n{canonical(body)}".encode("utf-8", "surrogatepass")).hexdigest()[:32]
+    return hashlib.sha256(f"{name}\n{canonical(body)}".encode()).hexdigest()[:LONGEST_ID]
+
+
+def _even(value: Any) -> Any:
+    """Return a value in which a number has one form: whole where it is whole."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        return int(value)
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value):
+            raise TypeError(f"the keys of an object must be text, got {list(value)!r}")
+        return {key: _even(each) for key, each in value.items()}
+    return [_even(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 Member = TypeVar("Member", bound=StrEnum)
@@ -402,29 +460,55 @@ Member = TypeVar("Member", bound=StrEnum)
 def _member(kind: type[Member], value: Any, name: str) -> Member:
     try:
         return kind(value)
-    except ValueError:
+    except (TypeError, ValueError):
         raise RecordError(f"{name} must be one of {', '.join(kind)}, got {value!r}") from None
 
 
-def _check_text(record: Record, name: str) -> None:
-    value = getattr(record, name)
+def _one(record: Record | type[Record]) -> str:
+    return f"{'an' if record.name[0] in 'aeiou' else 'a'} {record.name}"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _check_characters(record: Record, name: str, value: Any) -> None:
     if not isinstance(value, str):
-        raise RecordError(f"{name} of a {record.name} must be text, got {value!r}")
+        raise RecordError(f"{name} of {_one(record)} must be text, got {value!r}")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
-        raise RecordError(f"{name} of a {record.name} holds half a character (a lone surrogate): {value[:60]!r}") from None
+        raise RecordError(f"{name} of {_one(record)} holds half a character (a lone surrogate): {value[:60]!r}") from None
 
 
-def _check_number(record: Record, name: str, whole: bool = False) -> None:
+def _check_text(record: Record, name: str) -> None:
+    _check_characters(record, name, getattr(record, name))
+
+
+def _check_texts(record: Record, name: str) -> None:
     value = getattr(record, name)
-    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not math.isfinite(value):
-        raise RecordError(f"{name} of a {record.name} must be a {'whole' if whole else 'finite'} number, got {value!r}")
+    if not isinstance(value, tuple):
+        raise RecordError(f"{name} of {_one(record)} must be several texts (a tuple; in JSON a list), got {value!r}")
+    for each in value:
+        _check_characters(record, name, each)
 
 
-def _check_object(payload: Any) -> None:
-    if not isinstance(payload, dict):
-        raise RecordError(f"a payload must be a JSON object, got {type(payload).__name__}")
+def _check_id(record: Record, name: str, value: Any, may_be_empty: bool = False) -> None:
+    _check_characters(record, name, value)
+    if not (0 if may_be_empty else 1) <= len(value) <= LONGEST_ID:
+        raise RecordError(f"{name} of {_one(record)} must be an id of at most {LONGEST_ID} characters, got {value!r}")
+
+
+def _check_number(record: Record, name: str, whole: bool = False, bound: float = 1e300) -> None:
+    value = getattr(record, name)
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not -bound <= value <= bound:
+        raise RecordError(f"{name} of {_one(record)} must be a {'whole' if whole else 'finite'} number, got {value!r}")
+
+
+def _check_object(record: Record, name: str) -> None:
+    value = getattr(record, name)
+    if not isinstance(value, dict):
+        raise RecordError(f"{name} of {_one(record)} must be a JSON object, got {value!r}")
 
 
 def _plain(value: Any) -> Any:

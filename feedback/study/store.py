@@ -65,6 +65,7 @@ class Store:
         self.database = Database(url)
         self.clock = clock
         self._body = lru_cache(maxsize=50_000)(self._read)  # records never change
+        self.database.undone.append(self._body.cache_clear)  # it may hold what was not kept
 
     def __enter__(self) -> Self:
         return self
@@ -187,11 +188,10 @@ class Store:
 
     def rebuild(self) -> None:
         """Make all that follows from the log anew."""
-        entries = list(self.entries())
-        with self.database.writing() as connection:
+        with self.database.writing() as connection:  # nobody appends meanwhile
             for table in DERIVED:
                 connection.execute(delete(table))
-            for entry in entries:
+            for entry in self.entries():
                 follow(connection, entry)
 
     def _standing_answers(self, connection: Connection, tickets: Sequence[str]) -> list[Answer]:

@@ -9,8 +9,14 @@ down_revision = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
 GUARD = """
 CREATE FUNCTION keep_log() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'the log is append-only'; END $$ LANGUAGE plpgsql;
-CREATE TRIGGER keep_log BEFORE UPDATE OR DELETE ON log FOR EACH ROW EXECUTE FUNCTION keep_log();
+CREATE TRIGGER keep_log BEFORE UPDATE OR DELETE OR TRUNCATE ON log FOR EACH STATEMENT EXECUTE FUNCTION keep_log();
 """
+SQLITE_GUARDS = {
+    "update": "BEFORE UPDATE ON log",
+    "delete": "BEFORE DELETE ON log",
+    # REPLACE deletes without asking the trigger above
+    "replace": "BEFORE INSERT ON log WHEN EXISTS (SELECT 1 FROM log WHERE id = NEW.id OR number = NEW.number)",
+}
 
 
 def upgrade() -> None:
@@ -24,10 +30,8 @@ def upgrade() -> None:
         sa.Column("body", sa.Text, nullable=False),
     )
     if op.get_bind().dialect.name == "sqlite":
-        for event in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER keep_log_{event.lower()} BEFORE {event} ON log BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END"
-            )
+        for name, event in SQLITE_GUARDS.items():
+            op.execute(f"CREATE TRIGGER keep_log_{name} {event} BEGIN SELECT RAISE(ABORT, 'the log is append-only'); END")
     elif op.get_bind().dialect.name == "postgresql":
         op.execute(GUARD)
     op.create_table(

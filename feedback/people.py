@@ -77,6 +77,7 @@ class HumanFeedback(Source):
         rehearsal: simulated people who answer at once in place of real ones: one rater or several.
         poll: seconds between two looks into the study.
 
+    An empty response is shown and judged as any other.
     Two equal texts to equal prompts are asked about once, also in later batches; the answer counts for both.
     A score's `rater` names the people, its `critique` is what they wrote, `parts` holds the number of answers and their spread.
     Gamed by: whatever pleases at first sight.

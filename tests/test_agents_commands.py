@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import agents.commands.run_train as run_train
-import agents.learning.train as loop
+import agents.learning.late as late
 from agents import collect, load
 from agents.__main__ import main
 from agents.learning.checkpoint import class_name
@@ -123,7 +123,7 @@ def test_ctrl_c_says_how_to_go_on_and_is_no_success(monkeypatch, capsys):
         return collect(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "collect", cut_the_second)
+        patch.setattr(late, "collect", cut_the_second)
         assert main(["train", *FAST, "--num-updates", "4", "--folder", "run"]) == 130
     assert "go on with: python -m agents train --resume run" in capsys.readouterr().err
     assert main(["train", "--resume", "run", "--num-updates", "2"]) == 0

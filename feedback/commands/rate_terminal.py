@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.text import Text
 
 from feedback.study import open_study
-from feedback.study.queueing import Mixing, Queue, Reply, Showing
+from feedback.study.queueing import MOST_LEFT, Mixing, Queue, Reply, Showing
 from feedback.study.records import Answer, Interface, Kind, Outcome, Passage, Payload, Person, Question, RecordError
 from feedback.words import WORD
 from text_env.rendering import harmless, write_safely
@@ -148,7 +148,8 @@ class Desk:
         self._shown = None
         self.num_answers += 1
         done, left = self.queue.progress(self.person)
-        self.say(f"Saved: {_said(stored, showing)}. {done} done, {left} left.\n", "green")
+        more = f"{left} or more" if left == MOST_LEFT else str(left)
+        self.say(f"Saved: {_said(stored, showing)}. {done} done, {more} left.\n", "green")
 
     def _skip(self, showing: Showing, reason: str, seconds: float) -> None:
         if not reason:

@@ -74,7 +74,8 @@ _ASKABLE = (
 )
 NEXT, NEXT_GOLD = _ASKABLE.where(~_IS_GOLD), _ASKABLE.where(_IS_GOLD)
 NEXT_REPEAT = _ASKABLE.where(questions.c.purpose == str(Purpose.REPEAT))  # one that was not answered when it was shown
-NUM_LEFT = select(func.count()).select_from(questions).where(_MAY_ASK)
+MOST_LEFT = 1000  # questions that are counted; a study of many thousands is not read for each screen
+NUM_LEFT = select(func.count()).select_from(select(questions.c.id).where(_MAY_ASK).limit(MOST_LEFT).subquery())
 NUM_SINCE = select(func.count()).where(_MY_OPINIONS, answers.c.number > _LAST_TEST)  # opinions since one on a question of a purpose
 REPEATABLE = (
     select(answers.c.question)
@@ -253,7 +254,7 @@ class Queue:
             return [self.store.record(Answer, name, connection) for name in found.all()]
 
     def progress(self, person: Person) -> tuple[int, int]:
-        """Return how many answers of a person stand, and how many questions they could still be asked."""
+        """Return how many answers of a person stand, and how many questions they could still be asked, at most `MOST_LEFT`."""
         with self.store.database.reading() as connection:
             done = connection.execute(NUM_COUNTED, {"person": person.id}).scalar_one()
             left = connection.execute(NUM_LEFT, {"person": person.id, "now": self.store.clock()}).scalar_one()

@@ -112,7 +112,25 @@ def rate(
     return rate_in_terminal(study, name, wait, mixing=Mixing(gold_every, repeat_every))
 
 
-COMMANDS: dict[str, Callable[..., int | None]] = {"try": try_source, "check": check_source, "list": list_sources, "rate": rate}
+def agreement(study: str = "study.db") -> int:
+    """Show who agrees with whom in a study, with themselves and with what is known.
+
+    Args:
+        study: path or URL of the study's database.
+    """
+    with told_how_to_install():
+        from feedback.commands.agreement_table import show_agreement
+
+    return show_agreement(study)
+
+
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "try": try_source,
+    "check": check_source,
+    "list": list_sources,
+    "rate": rate,
+    "agreement": agreement,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,9 @@ answered in time has none.
 
 from __future__ import annotations
 
+import atexit
 import logging
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -130,6 +132,7 @@ class HumanFeedback(Source):
         from feedback.study.rehearsal import NoisyRater
 
         folder = tempfile.mkdtemp(prefix="textgen-study-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return cls(Path(folder) / "study.db", rehearsal=NoisyRater("feedback.sentiment:Sentiment"))
 
     def __call__(self, episodes: Sequence[Episode]) -> list[Judgement]:

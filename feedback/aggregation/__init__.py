@@ -1,0 +1,1 @@
+"""Say how far people agree, with each other, with themselves and with what is known."""

@@ -1,0 +1,216 @@
+"""Say how good the answers of a study are: who agrees with others, with themselves and with what is known; who turns the scale round.
+
+A unit is one passage in one question (of a comparison, only the first passage: the second one's value is its mirror image); its values
+are those of `feedback.encoding.answers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from feedback.aggregation.agreement import Interval, Level, alpha_interval, correlation_interval, share_interval
+from feedback.encoding.answers import encode_answer
+from feedback.encoding.encoded import Encoded
+from feedback.study.queueing import gold_is_met
+from feedback.study.records import COUNTED, OPINIONS, Answer, Kind, Outcome, Passage, Person, Purpose, Question
+from feedback.study.store import Store
+
+Unit = tuple[str, str]
+LEVELS: dict[Kind, Level] = {Kind.BINARY: "nominal", Kind.COMPARE: "nominal", Kind.RATE: "ordinal", Kind.RANK: "ordinal"}
+FEWEST_SHARED = 8  # units shared with others before a person is called inverted or drifting
+DEVIATIONS = 3.0  # standard errors by which the second half of a person's answers must lie off the first
+
+
+@dataclass(frozen=True)
+class PersonQuality:
+    """Hold how good one person's answers are.
+
+    Args:
+        num_answers: opinions that stand. num_skips, num_abstentions: besides. per_hour: answers, between the first and the last;
+            None for fewer than two.
+        gold: share of the questions with a known answer that were met, and how many of how many.
+        retest: share of the repeated questions that were answered as before.
+        with_others: correlation with the mean of the others on the same units. num_shared: units.
+        shift: by how much the person's distance from the others grew from the first half of the shared units to the second, in units of
+            the value; None where it cannot be told.
+        is_inverted: the whole interval of `with_others` lies below 0. is_drifting: `shift` is more than three standard errors.
+    """
+
+    handle: str
+    num_answers: int
+    num_skips: int
+    num_abstentions: int
+    per_hour: float | None
+    gold: Interval
+    num_gold: int
+    retest: Interval
+    num_repeated: int
+    with_others: Interval
+    num_shared: int
+    shift: float | None
+    is_inverted: bool
+    is_drifting: bool
+
+
+@dataclass(frozen=True)
+class KindQuality:
+    """Hold how far people agree on the questions of one kind; `num_units` were judged by two or more."""
+
+    kind: Kind
+    level: Level
+    alpha: Interval
+    num_units: int
+
+
+@dataclass(frozen=True)
+class StudyQuality:
+    """Hold how good the answers of a study are."""
+
+    people: tuple[PersonQuality, ...]
+    kinds: tuple[KindQuality, ...]
+
+
+@dataclass(frozen=True)
+class _Said:
+    """Hold one answer that stands, with its question and the value of each of its units."""
+
+    answer: Answer
+    question: Question
+    values: Mapping[Unit, float]
+
+
+def study_quality(store: Store, critic: Callable[[str], Encoded] | None = None) -> StudyQuality:
+    """Look at all answers of a study that stand.
+
+    Args:
+        critic: makes a number of a critique; None = by rules.
+    """
+    said, handles, others = _said(store, critic)
+    table = _table(said)
+    people = tuple(
+        _person(handle, [each for each in said if each.answer.person == name], others.get(name, []), table, name)
+        for name, handle in sorted(handles.items(), key=lambda item: item[1])
+    )
+    return StudyQuality(people, tuple(_kinds(said)))
+
+
+def _said(store: Store, critic: Callable[[str], Encoded] | None) -> tuple[list[_Said], dict[str, str], dict[str, list[Outcome]]]:
+    """Return the opinions that stand, the people by id, and the other outcomes of each."""
+    if critic is None:
+        from feedback.encoding import CritiqueRules
+
+        critic = CritiqueRules()
+    records: dict[str, Answer] = {}
+    questions: dict[str, Question] = {}
+    passages: dict[str, Passage] = {}
+    handles: dict[str, str] = {}
+    for entry in store.entries():
+        record = entry.record
+        if isinstance(record, Answer):
+            records.pop(record.supersedes, None)
+            if record.outcome is not Outcome.WITHDRAWN:
+                records[record.id] = record
+        elif isinstance(record, Question):
+            questions[record.id] = record
+        elif isinstance(record, Passage):
+            passages[record.id] = record
+        elif isinstance(record, Person):
+            handles[record.id] = record.handle
+    said, others = [], dict[str, list[Outcome]]()
+    for answer in records.values():
+        question = questions[answer.question]
+        if answer.outcome not in OPINIONS:
+            others.setdefault(answer.person, []).append(answer.outcome)
+            continue
+        encoded = encode_answer(question, answer, passages, critic)
+        asked = question.repeats or question.id
+        counted = question.passages[:1] if question.kind is Kind.COMPARE else question.passages
+        values = {(asked, name): encoded[name].value for name in counted}
+        said.append(_Said(answer, question, {unit: value for unit, value in values.items() if value is not None}))
+    return said, handles, others
+
+
+def _table(said: list[_Said]) -> dict[Unit, dict[str, float]]:
+    """Return the value that each person gave each unit, repetitions left out."""
+    table: dict[Unit, dict[str, float]] = {}
+    for each in said:
+        if each.question.purpose is not Purpose.REPEAT:
+            for unit, value in each.values.items():
+                table.setdefault(unit, {})[each.answer.person] = value
+    return table
+
+
+def _person(handle: str, said: list[_Said], others: list[Outcome], table: dict[Unit, dict[str, float]], name: str) -> PersonQuality:
+    gold = [gold_is_met(each.question, each.answer) for each in said if each.question.purpose is Purpose.GOLD]
+    num_gold, hits = len(gold), sum(met is True for met in gold)
+    first = {unit: value for each in said if each.question.purpose is not Purpose.REPEAT for unit, value in each.values.items()}
+    repeated = [(first[unit], value) for each in said if each.question.repeats for unit, value in each.values.items() if unit in first]
+    own, theirs = _beside_others(said, table, name)
+    with_others = correlation_interval(own.tolist(), theirs.tolist())
+    shift, is_drifting = _shift(own - theirs)
+    is_inverted = len(own) >= FEWEST_SHARED and with_others.high is not None and with_others.high < 0
+    times = [each.answer.given for each in said]
+    hours = (max(times) - min(times)) / 3600 if times else 0.0
+    return PersonQuality(
+        handle=handle,
+        num_answers=len(said),
+        num_skips=others.count(Outcome.SKIP),
+        num_abstentions=sum(outcome in COUNTED for outcome in others),
+        per_hour=(len(times) - 1) / hours if hours > 0 else None,
+        gold=share_interval(hits, num_gold),
+        num_gold=num_gold,
+        retest=share_interval(sum(before == after for before, after in repeated), len(repeated)),
+        num_repeated=len(repeated),
+        with_others=with_others,
+        num_shared=len(own),
+        shift=shift,
+        is_inverted=is_inverted,
+        is_drifting=is_drifting,
+    )
+
+
+def _beside_others(
+    said: list[_Said], table: dict[Unit, dict[str, float]], name: str
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return a person's values of units that others judged too, in the order in which they were given, and the others' means."""
+    own, theirs = [], []
+    for each in sorted(said, key=lambda each: each.answer.given):
+        for unit, value in each.values.items():
+            rest = [given for person, given in table.get(unit, {}).items() if person != name]
+            if rest and each.question.purpose is not Purpose.REPEAT:
+                own.append(value)
+                theirs.append(sum(rest) / len(rest))
+    return np.array(own), np.array(theirs)
+
+
+def _shift(distance: npt.NDArray[np.float64]) -> tuple[float | None, bool]:
+    """Return by how much the mean of the second half lies above that of the first, and whether that is more than chance gives."""
+    if len(distance) < FEWEST_SHARED:
+        return None, False
+    first, second = np.array_split(distance, 2)
+    shift = float(second.mean() - first.mean())
+    error = float(np.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second)))
+    return shift, abs(shift) > DEVIATIONS * error and abs(shift) > 0
+
+
+def _kinds(said: list[_Said]) -> list[KindQuality]:
+    found = []
+    for kind in Kind:
+        table = {unit: given for unit, given in _table([each for each in said if each.question.kind is kind]).items() if len(given) > 1}
+        if table:
+            level = LEVELS.get(kind, "interval")
+            found.append(KindQuality(kind, level, alpha_interval(_as_array(table), level), len(table)))
+    return found
+
+
+def _as_array(table: dict[Unit, dict[str, float]]) -> npt.NDArray[np.float64]:
+    people = sorted({person for given in table.values() for person in given})
+    array = np.full((len(people), len(table)), np.nan)
+    for column, given in enumerate(table.values()):
+        for person, value in given.items():
+            array[people.index(person), column] = value
+    return array

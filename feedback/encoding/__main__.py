@@ -19,16 +19,16 @@ from feedback.encoding.review_sentences import Rated, load_review_sentences, spl
 
 BASELINE = "vader"
 TITLES = {
-    "table": "critiques of the table, its test third (learned: from the other two thirds)",
-    "reviews": "sentences of film reviews, held out (learned: from {train:,} others)",
+    "table": "{test:,} critiques of the table, its test third (learned: from the other {train:,})",
+    "reviews": "{test:,} sentences of film reviews, held out (learned: from {train:,} others)",
 }
 
 
 def report(train: int = 4000, test: int = 2000, seed: int = 0, json: Path | None = None) -> None:
     """Compare VADER's lexicon, the rules and learned encoders on critiques whose ratings are known.
 
-    coverage: share with an opinion. accuracy: share of those with the right label. credit: mean of 1 for right, 0.5 for neutral or no
-    opinion beside praise or blame, 0 for wrong. gain: credit minus that of VADER on the same critiques.
+    coverage: share with an opinion. accuracy: share of those with the right sign, or near 0 where the rating is 0. credit: mean of 1 for
+    right, 0.5 for no opinion beside praise or blame, 0 for wrong. gain: credit minus that of VADER on the same critiques.
 
     Args:
         train: how many sentences of reviews the learned encoders learn from.
@@ -40,15 +40,15 @@ def report(train: int = 4000, test: int = 2000, seed: int = 0, json: Path | None
     found: dict[str, Figure] = {}
     learnt, asked = ([(each.text, each.rating) for each in CRITIQUES if each.is_test == is_test] for is_test in (False, True))
     results = _compare(learnt, asked, seed)
-    found |= _show(console, "table", TITLES["table"], results)
-    console.print(_by_category(results))
+    found |= _show(console, "table", TITLES["table"].format(test=len(asked), train=len(learnt)), results)
+    console.print(_by_category(results), Text(), sep="\n")
     try:
         sentences = load_review_sentences()
     except ModuleNotFoundError as error:
         console.print(Text(f"reviews left out: {error}", "yellow"))
     else:
         learnt, asked = split_rated(sentences, train, test, seed)
-        found |= _show(console, "reviews", TITLES["reviews"].format(train=train), _compare(learnt, asked, seed))
+        found |= _show(console, "reviews", TITLES["reviews"].format(test=test, train=train), _compare(learnt, asked, seed))
     if json is not None:
         write_figures(found, json)
 
@@ -78,27 +78,27 @@ def _compare(learnt: Sequence[Rated], asked: Sequence[Rated], seed: int) -> dict
 def _show(console: Console, part: str, title: str, results: Mapping[str, Outcomes]) -> dict[str, Figure]:
     """Print a table and return its figures by their full names."""
     columns = ("coverage", "accuracy_covered", "credit", "gain")
-    table = Table("encoder", title=title, title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column.partition("_")[0], justify="right", no_wrap=True)
+    table = Table(box=None, pad_edge=False, collapse_padding=True)  # fits 80 characters
+    for column in ("encoder", *columns):
+        table.add_column(column.partition("_")[0], justify="left" if column == "encoder" else "right", no_wrap=True)
     found: dict[str, Figure] = {}
     for name, result in results.items():
         shown = figures(result)
         if name != BASELINE:
             shown["gain"] = bootstrap_mean(result.credits - results[BASELINE].credits)
-        table.add_row(name, *(_written(shown.get(column)) for column in columns))
+        table.add_row(name, f"{shown['coverage'].value:.2f}", *(_written(shown.get(column)) for column in columns[1:]))
         found |= {f"{part}/{name}/{column}": shown[column] for column in columns if column in shown}
-    console.print(table)
+    console.print(Text(title, "bold"), table, Text(), sep="\n")
     return found
 
 
 def _written(figure: Figure | None) -> str:
-    return "" if figure is None else f"{figure.value:.3f} [{figure.low:.3f}, {figure.high:.3f}]"
+    return "" if figure is None else f"{figure.value:.2f} [{figure.low:.2f}, {figure.high:.2f}]"
 
 
 def _by_category(results: Mapping[str, Outcomes]) -> Table:
     """Return a table of how many critiques of each category of the table's test third are right."""
-    table = Table("right in", *results, title="by category", title_justify="left", box=None, pad_edge=False)
+    table = Table("right in", *results, box=None, pad_edge=False)
     tested = [each.category for each in CRITIQUES if each.is_test]
     for category in CATEGORIES:
         numbers = [number for number, each in enumerate(tested) if each == category]

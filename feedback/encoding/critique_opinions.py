@@ -20,6 +20,7 @@ NEGATION_REACH = 4  # words without an opinion between a negation and what it ne
 LOUD = 1.3  # capitals and drawn-out words strengthen like "much"
 LONGEST_PHRASE = 5
 TOO = -0.5  # "too ...", of something that is neither good nor bad
+SUBJECT_ENDS = frozenset((PAUSE, "this", "it", "now"))  # what comes after them is no longer about another text
 SUGGESTED = "suggested"
 
 
@@ -105,7 +106,13 @@ def _match(words: Sequence[Word], at: int) -> tuple[int, Entry] | None:
 
 
 def _begins_opinion(words: Sequence[Word], at: int) -> bool:
-    return at < len(words) and words[at].norm != PAUSE and _match(words, at) is not None
+    """Return whether an opinion begins at a word or behind the intensifiers there; a long run of those counts as one."""
+    end = at
+    while end < min(at + LONGEST_PHRASE, len(words)) and words[end].norm in lexicon.INTENSIFIERS:
+        end += 1
+    if end == at + LONGEST_PHRASE or (end < len(words) and _match(words, end) is not None):
+        return True
+    return end > at and (words[end - 1].norm,) in _phrases()
 
 
 def _too_much(words: Sequence[Word], at: int) -> tuple[int, Entry]:
@@ -219,9 +226,13 @@ def _if_follows(words: Sequence[Word], at: int) -> bool:
 
 def _subject_is_another(words: Sequence[Word]) -> bool:
     """Return whether the words before an opinion are about another text, such as "the previous answer was"."""
-    return any(
-        word.norm in lexicon.OTHERS and (following.norm in lexicon.TEXTS or following.norm in BE) for word, following in pairwise(words)
-    ) and not any(word.norm in ("than", "prefer", "like") for word in words)
+    is_another = False
+    for word, following in pairwise([*words, Word(PAUSE, 0, 0)]):
+        if word.norm in lexicon.OTHERS and (following.norm in lexicon.TEXTS or following.norm in BE):
+            is_another = True
+        elif word.norm in SUBJECT_ENDS:
+            is_another = False
+    return is_another and not any(word.norm in ("than", "prefer", "like") for word in words)
 
 
 def _object_is_another(words: Sequence[Word]) -> bool:

@@ -39,8 +39,9 @@ class Outcomes:
     """Hold what an encoder made of N critiques: [N] each.
 
     Args:
-        is_covered: whether it had an opinion. is_right: whether its label ("good", "bad", "neutral") is the one that was asked for.
-        credits: 1 where it is right, 0.5 where it is neutral or abstains beside praise or blame (what a coin would earn), else 0.
+        is_covered: whether it had an opinion. is_right: whether it has the sign of the rating; of a neutral one, whether it abstained or
+            stayed within +-0.05.
+        credits: 1 where it is right, 0.5 where it is 0 or abstains beside praise or blame (what a coin would earn), else 0.
     """
 
     is_covered: npt.NDArray[np.bool_]
@@ -57,9 +58,15 @@ def vader_encoder(text: str) -> Encoded:
 def outcomes(encoder: Encoder, texts: Sequence[str], ratings: Sequence[float]) -> Outcomes:
     """Ask an encoder about critiques whose ratings are known."""
     values = [encoder(text).value for text in texts]
-    is_right = np.array([label_of(value) == label_of(rating) for value, rating in zip(values, ratings, strict=True)])
-    is_neutral = np.array([label_of(value) == "neutral" for value in values])
-    return Outcomes(np.array([value is not None for value in values]), is_right, np.where(is_right, 1.0, np.where(is_neutral, 0.5, 0.0)))
+    is_right = np.array([_is_right(value, rating) for value, rating in zip(values, ratings, strict=True)])
+    is_open = np.array([not value for value in values])  # None or 0
+    return Outcomes(np.array([value is not None for value in values]), is_right, np.where(is_right, 1.0, np.where(is_open, 0.5, 0.0)))
+
+
+def _is_right(value: float | None, rating: float) -> bool:
+    if label_of(rating) == "neutral":
+        return label_of(value) == "neutral"
+    return value is not None and value * rating > 0
 
 
 def figures(result: Outcomes) -> dict[str, Figure]:

@@ -78,10 +78,11 @@ class CritiqueRules:
         """
         if not isinstance(text, str):
             raise TypeError(f"a critique must be a string, got {type(text).__name__}: leave out the answers that have no text")
-        read = _ADDRESS.sub(" ", unicodedata.normalize("NFKC", text[:MAX_CHARACTERS])[:MAX_CHARACTERS])
+        whole = text[:MAX_CHARACTERS].encode("utf-8", "replace").decode()  # half of a character (a lone surrogate) becomes "?"
+        read = _ADDRESS.sub(" ", unicodedata.normalize("NFKC", whole)[:MAX_CHARACTERS])
         cut = f"; read only the first {MAX_CHARACTERS:,} of {len(text):,} characters" if len(text) > MAX_CHARACTERS else ""
         ratings = find_ratings(read)
-        clauses = split_clauses(read, LINKS, is_known)
+        clauses = split_clauses(read, LINKS, lexicon.CONCESSIONS, is_known)
         foreign = is_foreign(read, [word.norm for clause in clauses for word in clause.words])
         judged: list[Judged] = [] if foreign else [(clause, _about_text(clause, opinions_in(clause))) for clause in clauses]
         sarcasm = find_sarcasm(read, judged)

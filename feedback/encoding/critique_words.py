@@ -46,11 +46,11 @@ class Clause(NamedTuple):
     sentence: int
 
 
-def split_clauses(text: str, links: frozenset[str], is_known: Callable[[str], bool]) -> list[Clause]:
+def split_clauses(text: str, links: frozenset[str], short_links: frozenset[str], is_known: Callable[[str], bool]) -> list[Clause]:
     """Return the clauses of a text; time grows linearly with its length.
 
     Args:
-        links: words that start a clause of their own.
+        links: words that start a clause of their own. short_links: those whose clause ends at the next comma ("although").
         is_known: whether a word is in the lexicon; decides how a drawn-out word is spelt ("goood", "sooo").
     """
     clauses: list[Clause] = []
@@ -72,6 +72,8 @@ def split_clauses(text: str, links: frozenset[str], is_known: Callable[[str], bo
             clauses += [Clause(tuple(words), link, match[0], sentence) for link, words in parts if words]
             parts = [("", [])]
             sentence += 1
+        elif parts[-1][0] in short_links:
+            parts.append(("", []))
         elif parts[-1][1]:
             parts[-1][1].append(Word(PAUSE, match.start(), match.end()))
     return clauses + [Clause(tuple(words), link, "", sentence) for link, words in parts if words]
@@ -80,7 +82,9 @@ def split_clauses(text: str, links: frozenset[str], is_known: Callable[[str], bo
 @cache
 def phrase(text: str) -> tuple[str, ...]:
     """Return the words of a phrase as `split_clauses` would write them."""
-    return tuple(word.norm for clause in split_clauses(text, frozenset(), lambda _: True) for word in clause.words if word.norm != PAUSE)
+    return tuple(
+        word.norm for clause in split_clauses(text, frozenset(), frozenset(), lambda _: True) for word in clause.words if word.norm != PAUSE
+    )
 
 
 def _read(match: re.Match[str], is_known: Callable[[str], bool], is_shouted: bool) -> list[Word]:

@@ -41,6 +41,14 @@ class SparseRows:
         """Return X^T v: [columns]."""
         return np.asarray(np.bincount(self.columns, self.values * vector[self.rows], self.shape[1]), dtype=np.float64)
 
+    def shares(self, is_used: npt.NDArray[np.bool_]) -> FloatArray:
+        """Return what part of each row's squared length is in columns that the rows used have too: [rows], 1 for an empty row."""
+        is_known = np.bincount(self.columns, is_used[self.rows], self.shape[1]) > 0
+        square = self.values**2
+        whole = np.bincount(self.rows, square, self.shape[0])
+        known = np.bincount(self.rows, square * is_known[self.columns], self.shape[0])
+        return np.divide(known, whole, out=np.ones(self.shape[0]), where=whole > 0)
+
 
 def ridge_weights(matrix: SparseRows, targets: FloatArray, ridge: float, is_used: npt.NDArray[np.bool_]) -> FloatArray:
     """Return the weights w that minimise |X w - y|^2 + ridge |w|^2 over the rows that are used.

@@ -53,7 +53,7 @@ def export_study(
         else:
             lines = ANSWER_FORMATS[format](store, selection)
         size = write_lines(output, lines)
-    Console().print(Text(f"{output}: {size:,} bytes"))
+    Console().print(Text(f"{output}: {size:,} bytes"), soft_wrap=True)
 
 
 def import_study(study: str, format: ImportFormat, input: Path, person: str = "") -> None:
@@ -87,7 +87,7 @@ def import_study(study: str, format: ImportFormat, input: Path, person: str = ""
         Text(f"{study}: {done.num_lines:,} {'answers' if format == 'answers' else 'lines'} read, {done.num_added:,} records added")
     )
     if done.cut_off:
-        console.print(Text(f"the last line was not written to its end and is left out: {harmless(done.cut_off)}", "yellow"))
+        console.print(Text(f"the last line was not written to its end and is left out: {harmless(done.cut_off)}", "yellow"), soft_wrap=True)
 
 
 def _existing(study: str) -> str:

@@ -43,7 +43,7 @@ def store(tmp_path):
 
 @pytest.fixture(scope="module")
 def busy(tmp_path_factory):
-    with busy_study(tmp_path_factory.mktemp("busy") / "study.db", seed=5) as made:
+    with busy_study(tmp_path_factory.mktemp("busy") / "study.db", seed=5, num=120) as made:
         yield made
 
 
@@ -91,7 +91,7 @@ def test_the_same_log_gives_the_same_bytes_whenever_and_from_whatever_it_was_reb
     assert {name: "".join(lines(busy, ALL)) for name, lines in EVERY.items()} == first
     busy.rebuild()
     assert {name: "".join(lines(busy, ALL)) for name, lines in EVERY.items()} == first
-    with busy_study(tmp_path / "again.db", seed=5) as again:
+    with busy_study(tmp_path / "again.db", seed=5, num=120) as again:
         assert {name: "".join(lines(again, ALL)) for name, lines in EVERY.items()} == first
 
 
@@ -111,7 +111,7 @@ def test_the_table_of_answers_has_every_answer_of_everybody(busy):
     assert {row["person"] for row in found} == {f"rater-{number}" for number in range(5)}
     assert tuple(found[0]) == ANSWER_COLUMNS == tuple(next(iter(answer_lines(busy, ALL))).strip().split(","))
     assert {row["outcome"] for row in found} >= {"answered", "tie", "skip", "all_bad", "abstain", "withdrawn"}
-    assert Counter(row["is_current"] for row in found)["false"] > 10
+    assert Counter(row["is_current"] for row in found)["false"] > 5
     for row, answer in zip(found, kept, strict=True):
         assert json.loads(row["payload"]) == answer.payload and plain(row["comment"]) == answer.comment
         assert row["seconds"] == "" if answer.seconds is None else float(row["seconds"]) == answer.seconds

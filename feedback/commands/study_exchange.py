@@ -53,7 +53,7 @@ def export_study(
         else:
             lines = ANSWER_FORMATS[format](store, selection)
         size = write_lines(output, lines)
-    Console().print(Text(f"{output}: {size:,} bytes"), soft_wrap=True)
+    Console(soft_wrap=True).print(Text(f"{output}: {size:,} bytes"))
 
 
 def import_study(study: str, format: ImportFormat, input: Path, person: str = "") -> None:
@@ -65,8 +65,9 @@ def import_study(study: str, format: ImportFormat, input: Path, person: str = ""
         input: file to read.
         person: in whose name preferences and kto judgements are kept: import unless another is named.
     """
-    from feedback.study.importing import import_answers, import_kto, import_log, import_preferences
+    from feedback.study.importing import import_answers, import_log
     from feedback.study.store import Store
+    from feedback.study.trl_import import import_kto, import_preferences
 
     if person and format in ("log", "answers"):
         raise ValueError(f"the format {format} says itself whose answers they are: leave out person")
@@ -82,12 +83,11 @@ def import_study(study: str, format: ImportFormat, input: Path, person: str = ""
                     done = import_log(store, lines)
                 else:
                     done = (import_kto if format == "kto" else import_preferences)(store, lines, person or "import")
-    console = Console()
-    console.print(
-        Text(f"{study}: {done.num_lines:,} {'answers' if format == 'answers' else 'lines'} read, {done.num_added:,} records added")
-    )
+    what = "answers" if format == "answers" else "lines"
+    console = Console(soft_wrap=True)
+    console.print(Text(f"{study}: {done.num_lines:,} {what} read, {done.num_added:,} records added"))
     if done.cut_off:
-        console.print(Text(f"the last line was not written to its end and is left out: {harmless(done.cut_off)}", "yellow"), soft_wrap=True)
+        console.print(Text(f"the last line was not written to its end and is left out: {harmless(done.cut_off)}", "yellow"))
 
 
 def _existing(study: str) -> str:

@@ -174,6 +174,9 @@ def test_an_unknown_id_is_named(store):
         store.record(Passage, "nowhere")
     with pytest.raises(KeyError, match="no question of this study has the ticket 'nowhere'"):
         store.standings(["nowhere"])
+    with pytest.raises(KeyError, match="this study has no question 'nowhere'"):
+        store.cancel(["nowhere"])
+    assert not list(store.entries())
     assert store.find(Passage, submit(store, 1)[0]) is None  # a question's id is no passage's
 
 

@@ -166,6 +166,7 @@ class Queue:
     def next_for(self, person: Person, interface: Interface, session: str = "") -> Showing | None:
         """Return what a person is to judge now; None while there is nothing."""
         with self.store.database.writing() as connection:
+            self.store.append(connection, [person])  # whose answers are kept can be named
             held = self._held(connection, person)
             if held is not None:
                 return self._showing(connection, held)

@@ -93,8 +93,12 @@ class Store:
         return [question.id for question in asked]
 
     def cancel(self, tickets: Iterable[str], reason: str = "cancelled") -> None:
-        """Ask these questions no more. Answers that have come stay."""
+        """Ask these questions no more. Answers that have come stay.
+
+        Errors: KeyError for an unknown ticket.
+        """
         with self.database.writing() as connection:
+            tickets = [self.record(Question, ticket, connection).id for ticket in tickets]
             self.append(connection, [Closing(ticket, reason, self.clock()) for ticket in tickets])
 
     def enrol(self, handle: str, role: str = "rater") -> Person:

@@ -1,4 +1,4 @@
-"""Run feedback sources from the command line: `python -m feedback try`, `check` and `list`."""
+"""Run feedback sources from the command line (`python -m feedback try`, `check` and `list`), and ask people (`serve` and `invite`)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from feedback.catalogue import find_sources
 from feedback.check import CHECKS, check_feedback
+from feedback.page.serving import invite, serve
 from feedback.source import as_feedback
 from text_env.episode import Ending, Episode, Feedback, Judgement, Prompt
 from text_env.names import resolve
@@ -89,7 +90,13 @@ def list_sources() -> None:
     Console().print(table)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"try": try_source, "check": check_source, "list": list_sources}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "try": try_source,
+    "check": check_source,
+    "list": list_sources,
+    "serve": serve,
+    "invite": invite,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -37,9 +37,7 @@ ROUTES = [
 
 def make_application(desk: Desk) -> ASGIApp:
     """Return the page of one study as an ASGI application. Its endpoints run in threads, since the database blocks."""
-    application = Starlette(
-        routes=ROUTES, exception_handlers={404: _not_found, 405: _wrong_method, Exception: _failed}
-    )
+    application = Starlette(routes=ROUTES, exception_handlers={404: _not_found, 405: _wrong_method, Exception: _failed})
 
     async def with_desk(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["desk"] = desk
@@ -59,4 +57,6 @@ def _wrong_method(request: Request, error: Exception) -> Response:
 
 def _failed(request: Request, error: Exception) -> Response:
     logging.getLogger("feedback.page").error("%s %s failed", request.method, request.url.path)
-    return refusal(request, 500, "Something went wrong here", "Your answer may not be stored. Send it again; if that fails, tell the study’s owner.")
+    return refusal(
+        request, 500, "Something went wrong here", "Your answer may not be stored. Send it again; if that fails, tell the study’s owner."
+    )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from sqlalchemy import and_, func, or_, select
 
@@ -99,7 +100,7 @@ def rate_per_hour(times: Sequence[float]) -> float | None:
     """
     if len(times) < AT_LEAST:
         return None
-    seconds = sum(min(after - before, LONGEST_PAUSE) for before, after in zip(times, times[1:], strict=False))
+    seconds = sum(min(after - before, LONGEST_PAUSE) for before, after in pairwise(times))
     return None if seconds <= 0 else (len(times) - 1) * 3600 / seconds
 
 

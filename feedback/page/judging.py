@@ -100,9 +100,7 @@ def _again(request: Request, desk: Desk, visit: Visit, showing: Showing, filled:
     return _question(request, desk, visit, showing, filled, message)
 
 
-def _question(
-    request: Request, desk: Desk, visit: Visit, showing: Showing, filled: Filled | None = None, error: str = ""
-) -> Response:
+def _question(request: Request, desk: Desk, visit: Visit, showing: Showing, filled: Filled | None = None, error: str = "") -> Response:
     question, earlier = showing.question, showing.earlier
     if filled is None:
         filled = Filled() if earlier is None else filled_by_answer(earlier, showing)

@@ -44,7 +44,12 @@ def fingerprint() -> str:
 def screen(request: Request, template: str, status: int = 200, headers: Mapping[str, str] | None = None, **context: Any) -> Response:
     """Return a page made of a template."""
     state = request.state
-    known = {"visit": getattr(state, "visit", None), "title_of_study": state.desk.settings.title, "progress": None, "here": request.url.path}
+    known = {
+        "visit": getattr(state, "visit", None),
+        "title_of_study": state.desk.settings.title,
+        "progress": None,
+        "here": request.url.path,
+    }
     page = templates().get_template(template).render(**(known | context))
     return HTMLResponse(page, status, headers=headers)
 

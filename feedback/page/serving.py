@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -68,10 +69,8 @@ def serve(
             proxy_headers=False,  # the address is given, never taken from what a request says
             timeout_graceful_shutdown=5,
         )
-        try:
+        with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
-        except KeyboardInterrupt:
-            pass
         print("Stopped. All that was acknowledged is stored.")
 
 

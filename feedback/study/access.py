@@ -1,7 +1,7 @@
 """Say who may come in: invitations that are used once, and the sessions that they open.
 
-Only hashes of tokens are kept, so that nobody who reads the database can come in as somebody else. Who somebody is follows from their session
-alone, never from what a request says.
+Only hashes of tokens are kept, so that nobody who reads the database can come in as somebody else. Who somebody is follows from their
+session alone, never from what a request says.
 """
 
 from __future__ import annotations
@@ -81,9 +81,7 @@ class Access:
             connection.execute(delete(invitations).where(invitations.c.token_hash == row.token_hash))
             connection.execute(delete(sessions).where(sessions.c.expires <= now))
             expires = now + self.days_of_session * SECONDS_PER_DAY
-            connection.execute(
-                insert(sessions), {"token_hash": _hash(session), "person": row.person, "started": now, "expires": expires}
-            )
+            connection.execute(insert(sessions), {"token_hash": _hash(session), "person": row.person, "started": now, "expires": expires})
         return session
 
     def visit(self, session: str) -> Visit | None:

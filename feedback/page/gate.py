@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -148,6 +149,8 @@ class Gate:
         if size > self.settings.largest_body:
             most = f"{self.settings.largest_body / 1e6:g} million bytes"
             raise HTTPException(413, f"A form holds at most {most}. Go back: your text is still in the form. Shorten it and send it again.")
+        if not body:
+            return {}
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in ("application/x-www-form-urlencoded", "multipart/form-data"):
             raise HTTPException(415, "The page takes forms only.")
@@ -162,7 +165,7 @@ class Gate:
                 for name, value in form.multi_items():
                     if isinstance(value, str):
                         fields.setdefault(name, []).append(value)
-        except (HTTPException, UnicodeDecodeError, LookupError) as error:
+        except (HTTPException, MultiPartException, UnicodeDecodeError, LookupError) as error:
             raise HTTPException(400, "The form could not be read; nothing was stored.") from error
         return fields
 

@@ -113,6 +113,8 @@ class Reading(HTMLParser):
     def handle_endtag(self, tag: str) -> None:
         if tag == "textarea" and self.forms:
             self.forms[-1].fields.append((str(self._field), self._box.removeprefix("\n")))
+        if tag == "select" and not any(name == self._field for name, _ in self.forms[-1].fields):
+            self.forms[-1].fields.append(next(choice for choice in self.forms[-1].choices if choice[0] == self._field))
         if tag in {"textarea", "select"}:
             self._field = None
         assert self._stack and self._stack.pop() == tag, f"</{tag}> closes another element"

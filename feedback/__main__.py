@@ -1,4 +1,4 @@
-"""Run feedback sources from the command line, and let people judge: `python -m feedback try`, `check`, `list` and `rate`."""
+"""Run feedback sources (`python -m feedback try`, `check`, `list`), and ask people (`serve`, `invite`, `rate` and what follows)."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ from rich.text import Text
 
 from feedback.catalogue import find_sources
 from feedback.check import CHECKS, check_feedback
+from feedback.commands.study_exchange import export_study, import_study
+from feedback.page.serving import invite, serve
 from feedback.source import as_feedback
-from feedback.study import told_how_to_install
+from feedback.study import require_people
 from text_env.episode import Ending, Episode, Feedback, Judgement, Prompt
 from text_env.names import named_values, resolve
 from text_env.rendering import harmless
@@ -105,9 +107,9 @@ def rate(
         gold_every: answers between two questions whose answer is known; 0 = none.
         repeat_every: answers between two that you answered before; 0 = none.
     """
-    with told_how_to_install():
-        from feedback.commands.rate_terminal import rate_in_terminal
-        from feedback.study.queueing import Mixing
+    require_people()
+    from feedback.commands.rate_terminal import rate_in_terminal
+    from feedback.study.queueing import Mixing
 
     return rate_in_terminal(study, name, wait, mixing=Mixing(gold_every, repeat_every))
 
@@ -118,8 +120,8 @@ def agreement(study: str = "study.db") -> int:
     Args:
         study: path or URL of the study's database.
     """
-    with told_how_to_install():
-        from feedback.commands.agreement_table import show_agreement
+    require_people()
+    from feedback.commands.agreement_table import show_agreement
 
     return show_agreement(study)
 
@@ -130,6 +132,10 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "list": list_sources,
     "rate": rate,
     "agreement": agreement,
+    "serve": serve,
+    "invite": invite,
+    "export": export_study,
+    "import": import_study,
 }
 
 

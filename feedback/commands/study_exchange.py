@@ -9,6 +9,7 @@ from typing import Literal
 from rich.console import Console
 from rich.text import Text
 
+from feedback.study import require_people
 from text_env.rendering import harmless
 
 ExportFormat = Literal["log", "answers", "preferences", "kto", "labels", "pairs"]
@@ -36,6 +37,7 @@ def export_study(
         since: first day or time of the answers that are written, such as 2025-03-01 or 2025-03-01T12:00 (UTC).
         good_from: first step of a rating that is called good in the format kto.
     """
+    require_people()
     from feedback.study.exporting import ANSWER_FORMATS, Selection, kto_lines, log_lines, write_lines
     from feedback.study.records import Purpose
     from feedback.study.store import Store
@@ -65,6 +67,7 @@ def import_study(study: str, format: ImportFormat, input: Path, person: str = ""
         input: file to read.
         person: in whose name preferences and kto judgements are kept: import unless another is named.
     """
+    require_people()
     from feedback.study.importing import import_answers, import_log
     from feedback.study.store import Store
     from feedback.study.trl_import import import_kto, import_preferences

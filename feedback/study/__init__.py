@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,24 +10,17 @@ if TYPE_CHECKING:
 
     from feedback.study.store import Store
 
-HOW_TO_INSTALL = 'a study of people needs the extra "people": pip install "textgen-gym[people]"'
+NEEDED = ("sqlalchemy", "alembic", "starlette", "uvicorn", "jinja2", "python_multipart")  # the extra "people"
 
 
-EXTRA = {"sqlalchemy", "alembic", "starlette", "uvicorn", "jinja2", "python_multipart", "multipart"}
+def require_people() -> None:
+    """Check that what a study of people needs is installed.
 
-
-@contextmanager
-def told_how_to_install() -> Iterator[None]:
-    """Say how to install what an import lacks.
-
-    Errors: ModuleNotFoundError with the way out where the extra "people" is not installed.
+    Errors: ModuleNotFoundError that says how to install it.
     """
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in EXTRA:
-            raise ModuleNotFoundError(f"{HOW_TO_INSTALL} (there is no {error.name})", name=error.name) from error
-        raise
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(f'asking people needs {", ".join(missing)}: pip install "textgen-gym[people]"', name=missing[0])
 
 
 def open_study(url: str | Path) -> Store:
@@ -36,6 +28,7 @@ def open_study(url: str | Path) -> Store:
 
     Errors: ModuleNotFoundError with the way out where the extra "people" is not installed; ValueError for what is no study.
     """
-    with told_how_to_install():
-        from feedback.study.store import Store
+    require_people()
+    from feedback.study.store import Store
+
     return Store(url)

@@ -87,6 +87,12 @@ NUM_COUNTED = select(func.count()).where(_MINE, answers.c.outcome.in_(sorted(COU
 NUM_SHOWN = select(func.count()).where(leases.c.question == _QUESTION, leases.c.person == _PERSON)
 LAST = select(answers.c.id).where(_MINE).order_by(answers.c.number.desc()).limit(bindparam("limit"))
 STANDING = select(answers.c.id).where(_MINE, answers.c.question == _QUESTION).order_by(answers.c.number.desc()).limit(1)
+EARLIER = (
+    select(answers.c.id)
+    .where(answers.c.person == _PERSON, answers.c.question == _QUESTION, answers.c.outcome != str(Outcome.WITHDRAWN))
+    .order_by(answers.c.number.desc())
+    .limit(1)
+)
 HELD = (
     select(leases.c.id)
     .join(questions, questions.c.id == leases.c.question)
@@ -240,6 +246,28 @@ class Queue:
             standing = self._standing(connection, person, said.question)
             earlier = None if standing is None else self.store.record(Answer, standing, connection)
             return replace(self._lease(connection, said.question, person, interface, session), earlier=earlier)
+
+    def show(self, person: Person, lease: str) -> Showing:
+        """Show once more what a person was shown, with what they said of it last, even if they have taken that back.
+
+        Errors: KeyError for an unknown lease, NotYoursError for somebody else's.
+        """
+        with self.store.database.reading() as connection:
+            shown = self.store.record(Lease, lease, connection)
+            if shown.person != person.id:
+                raise NotYoursError(f"this question was shown to somebody else, not to {person.handle!r}")
+            name = connection.execute(EARLIER, {"person": person.id, "question": shown.question}).scalar()
+            earlier = None if name is None else self.store.record(Answer, name, connection)
+            return replace(self._showing(connection, shown), earlier=earlier)
+
+    def show_answered(self, answer: Answer) -> Showing:
+        """Show what a person was shown when they gave an answer; one that came without a lease (an import), in the question's order."""
+        with self.store.database.reading() as connection:
+            shown = self.store.find(Lease, answer.lease, connection)
+            if shown is None:
+                order = self.store.record(Question, answer.question, connection).passages
+                shown = Lease(answer.question, answer.person, order, Interface.WEB, answer.given, answer.given)
+            return replace(self._showing(connection, shown), earlier=answer)
 
     def give_back(self, person: Person, lease: str) -> None:
         """Let somebody else have a question that was shown and not answered."""

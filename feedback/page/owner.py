@@ -1,0 +1,72 @@
+"""Show those who run a study how it goes, let them invite people, and hand out the log."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from feedback.page.desk import Desk
+from feedback.page.figures import people_figures, queue_figures
+from feedback.page.screens import refusal, screen
+from feedback.page.visitors import field, for_owners
+from feedback.study.access import Visit
+from feedback.study.store import Store
+
+LONGEST_INVITATION = 90  # days
+
+
+@for_owners
+def study(request: Request, desk: Desk, visit: Visit) -> Response:
+    """Show the queue, the people, the exports and a form for invitations."""
+    return _study(request, desk)
+
+
+@for_owners
+def invite(request: Request, desk: Desk, visit: Visit) -> Response:
+    """Invite somebody, and show the link this once."""
+    handle, days = field(request, "handle").strip(), field(request, "days")
+    try:
+        if not (days.isascii() and days.isdigit() and 1 <= int(days[:4]) <= LONGEST_INVITATION):
+            raise ValueError(f"an invitation holds for 1 to {LONGEST_INVITATION} days, got {days[:20]!r}")
+        token = desk.access.invite(handle, field(request, "role"), int(days))
+    except ValueError as error:
+        return _study(request, desk, error=f"{error}.", handle=handle)
+    return _study(request, desk, link=f"{desk.settings.address}/invitation/{token}", handle=handle)
+
+
+@for_owners
+def export(request: Request, desk: Desk, visit: Visit) -> Response:
+    """Hand out one export as a file."""
+    name = request.path_params["name"]
+    if name not in EXPORTS:
+        return refusal(request, 404, "That is not here", f"There is no export {name!r}; there is {', '.join(EXPORTS)}.")
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(EXPORTS[name](desk.store), media_type="application/octet-stream", headers=headers)
+
+
+def log_lines(store: Store) -> Iterator[str]:
+    """Give the log as JSON Lines: number, time, kind and body of every record."""
+    for entry in store.entries():
+        line = {"number": entry.number, "at": entry.at, "record": entry.record.name, "body": entry.record.body()}
+        yield json.dumps(line, ensure_ascii=False) + "\n"
+
+
+# What can be taken away, by file name: a function from the store to the file's parts.
+EXPORTS: dict[str, Callable[[Store], Iterator[str]]] = {"log.jsonl": log_lines}
+
+
+def _study(request: Request, desk: Desk, link: str = "", error: str = "", handle: str = "") -> Response:
+    return screen(
+        request,
+        "study.html",
+        422 if error else 200,
+        queue=queue_figures(desk.store),
+        people=people_figures(desk.store),
+        exports=list(EXPORTS),
+        link=link,
+        error=error,
+        handle=handle,
+    )

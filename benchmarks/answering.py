@@ -1,0 +1,264 @@
+"""Let many simulated people answer at once while the server is killed again and again: `python -m benchmarks.answering`.
+
+Counted: answers that the page acknowledged and that are not in the log afterwards, or are there twice; messages that the database was
+locked; and how long people waited for "saved". A person whose connection breaks sends the same answer again, with the same key, until it is
+acknowledged, as the page's own script does; the wait is counted from the first try.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+from urllib.parse import urlencode
+
+import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.machine import describe_machine
+from benchmarks.measure import Measurement, write_json
+from feedback.study.access import Access
+from feedback.study.records import Answer, Kind, Passage, Question
+from feedback.study.store import Store
+
+HOST = "127.0.0.1"
+SECONDS_TO_START = 60.0
+FIELD = re.compile(r'name="(csrf|lease|key)" value="([^"]*)"')
+
+
+@dataclass(frozen=True)
+class AnsweringOptions:
+    """Answer a study over HTTP by many people at once; print a table; write JSON; exit with 1 if anything was lost."""
+
+    answers: int = 20_000  # in all
+    raters: int = 32  # people at once
+    kills: int = 10  # times that the server is killed in between
+    pause: float = 0.35  # seconds between two answers of a person; the page takes three a second
+    seed: int = 0  # decides what is answered
+    json: Path | None = None  # where to write the figures
+
+    def __post_init__(self) -> None:
+        if self.answers < self.raters or self.raters < 1 or self.kills < 0 or self.pause < 0:
+            raise ValueError(f"at least one answer for each rater, and no negative numbers, please; got {self}")
+
+
+@dataclass
+class Server:
+    """Hold a page that is served by another process."""
+
+    study: Path
+    port: int
+    errors: list[str] = field(default_factory=list)
+    process: subprocess.Popen[str] | None = None
+    num_kills: int = 0
+
+    def start(self) -> None:
+        """Start the process, and wait until it listens."""
+        command = [sys.executable, "-m", "feedback", "serve", "--study", str(self.study), "--port", str(self.port)]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
+        until = time.monotonic() + SECONDS_TO_START
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex((HOST, self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise TimeoutError(f"the page did not start within {SECONDS_TO_START:g} seconds: {' '.join(self.errors)[-500:]}")
+
+    def kill(self) -> None:
+        """Kill the process in the middle of whatever it does, and start another."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        self.num_kills += 1
+        self.start()
+
+    def stop(self) -> None:
+        """End the process."""
+        if self.process is not None:
+            self.process.terminate()
+            self.process.wait(timeout=30)
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        self.errors.extend(process.stderr)
+
+
+class Visitor:
+    """Answer what the page shows, as one person.
+
+    Args:
+        port: of the page. token: of an invitation.
+    """
+
+    def __init__(self, port: int, token: str, seed: Sequence[int]) -> None:
+        self.port = port
+        self.generator = np.random.default_rng(seed)
+        self.acknowledged: list[str] = []
+        self.waits: list[float] = []  # seconds until "saved"
+        self._connection = HTTPConnection(HOST, port, timeout=30)
+        self._cookie = ""
+        status, headers, _ = self._insist("POST", f"/invitation/{token}", {})
+        if status != 303:
+            raise RuntimeError(f"the invitation was not taken: status {status}")
+        self._cookie = headers["set-cookie"].partition(";")[0]
+
+    def answer_one(self) -> bool:
+        """Answer the next question; return whether there was one."""
+        status, _, page = self._insist("GET", "/")
+        if status == 303:
+            return False
+        fields = dict(reversed(FIELD.findall(page)))  # the first form is the answer's
+        began = time.monotonic()
+        while True:
+            status, _, body = self._insist("POST", "/answer", fields | {"choice": str(self.generator.integers(1, 6))})
+            if status != 429:
+                break
+            time.sleep(0.3)
+        saved = re.search(r'"answer":\s*"(\w+)"', body)
+        if status != 200 or saved is None:
+            raise RuntimeError(f"the answer was not taken: status {status}, {body[:200]}")
+        self.waits.append(time.monotonic() - began)
+        self.acknowledged.append(saved[1])
+        return True
+
+    def _insist(self, method: str, path: str, fields: dict[str, str] | None = None) -> tuple[int, dict[str, str], str]:
+        """Send a request until there is a whole answer."""
+        headers = {"Origin": f"http://{HOST}:{self.port}", "Accept": "application/json" if fields else "text/html", "Cookie": self._cookie}
+        body = None
+        if fields is not None:
+            body = urlencode(fields)
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+        until = time.monotonic() + SECONDS_TO_START
+        while True:
+            try:
+                self._connection.request(method, path, body, headers)
+                response = self._connection.getresponse()
+                text = response.read().decode()
+                return response.status, {name.lower(): value for name, value in response.getheaders()}, text
+            except (OSError, HTTPException):
+                self._connection.close()
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+
+
+@dataclass
+class Crowd:
+    """Hold the people who answer, and the threads that they are in."""
+
+    visitors: list[Visitor]
+    pause: float
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def num_acknowledged(self) -> int:
+        """Return how many answers were acknowledged so far."""
+        return sum(len(visitor.acknowledged) for visitor in self.visitors)
+
+    def start(self) -> list[threading.Thread]:
+        """Let all of them begin."""
+        threads = [threading.Thread(target=self._work, args=(visitor,), daemon=True) for visitor in self.visitors]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _work(self, visitor: Visitor) -> None:
+        try:
+            next_at = time.monotonic() + visitor.generator.random() * self.pause
+            while True:
+                time.sleep(max(0.0, next_at - time.monotonic()))
+                next_at = max(next_at + self.pause, time.monotonic())
+                if not visitor.answer_one():
+                    return
+        except Exception as error:  # is reported, and makes the command fail
+            self.failures.append(f"{type(error).__name__}: {error}")
+
+
+def run(options: AnsweringOptions, folder: Path) -> dict[str, Measurement]:
+    """Answer a study in a folder and return the figures."""
+    study = folder / "study.db"
+    with Store(study) as store:
+        passages = [Passage("The film was", f" number {number}") for number in range(options.answers)]
+        store.submit([Question(Kind.RATE, (passage.id,)) for passage in passages], passages)
+        tokens = [Access(store).invite(f"rater {number}") for number in range(options.raters)]
+    server = Server(study, _free_port())
+    server.start()
+    try:
+        began = time.monotonic()
+        crowd = Crowd([Visitor(server.port, token, (options.seed, number)) for number, token in enumerate(tokens)], options.pause)
+        threads = crowd.start()
+        for number in range(1, options.kills + 1):
+            while crowd.num_acknowledged < options.answers * number // (options.kills + 1) and any(each.is_alive() for each in threads):
+                time.sleep(0.02)
+            server.kill()
+        for thread in threads:
+            thread.join()
+        seconds = time.monotonic() - began
+    finally:
+        server.stop()
+    return _figures(study, crowd, server, seconds)
+
+
+def _figures(study: Path, crowd: Crowd, server: Server, seconds: float) -> dict[str, Measurement]:
+    acknowledged = Counter(name for visitor in crowd.visitors for name in visitor.acknowledged)
+    with Store(study) as store:
+        logged = Counter(entry.record.id for entry in store.entries() if isinstance(entry.record, Answer))
+        asked = Counter(entry.record.question for entry in store.entries() if isinstance(entry.record, Answer))
+    waits = np.array([wait for visitor in crowd.visitors for wait in visitor.waits]) * 1000
+    counted = {
+        "answers_acknowledged": len(acknowledged),
+        "answers_lost": len(set(acknowledged) - set(logged)),
+        "answers_logged_twice": sum(count > 1 for count in logged.values()) + sum(count > 1 for count in asked.values()),
+        "people_who_failed": len(crowd.failures),
+        "database_locked": sum("database is locked" in line for line in server.errors),
+        "server_kills": server.num_kills,
+    }
+    figures = {name: Measurement(count, "count", count, count, 1) for name, count in counted.items()}
+    for name, share in (("answer_p50", 50), ("answer_p95", 95), ("answer_p99", 99)):
+        value = float(np.percentile(waits, share))
+        figures[name] = Measurement(value, "ms", value, value, len(waits))
+    rate = len(waits) / seconds
+    return figures | {"answers_per_second": Measurement(rate, "answers/s", rate, rate, 1)}
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command."""
+    options = tyro.cli(AnsweringOptions, args=arguments, prog="python -m benchmarks.answering")
+    console = Console()
+    with tempfile.TemporaryDirectory() as folder:
+        figures = run(options, Path(folder))
+    table = Table(title=f"{options.answers} answers of {options.raters} people at once", caption=describe_machine())
+    for column in ("figure", "value", "unit"):
+        table.add_column(column)
+    for name, figure in figures.items():
+        table.add_row(name, f"{figure.value:.4g}", figure.unit)
+    console.print(table)
+    if options.json is not None:
+        write_json(figures, options.json)
+    wrong = [name for name in ("answers_lost", "answers_logged_twice", "people_who_failed", "database_locked") if figures[name].value]
+    if wrong:
+        console.print(f"something was wrong: {', '.join(wrong)}", style="bold red")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from feedback import encoding
 from feedback.encoding import Aspect, CritiqueRules, Encoded
 from feedback.encoding import critique_lexicon as lexicon
 from feedback.encoding.critique_emoji import EMOJI
@@ -54,6 +55,12 @@ def test_an_abstention_has_no_confidence_and_is_not_zero():
     assert Encoded(None, 0.0, "", "test") != Encoded(0.0, 0.0, "", "test")
     with pytest.raises(ValueError, match=r"confidence must be 0 where value is None \(abstained\), got 0.5"):
         Encoded(None, 0.5, "", "test")
+
+
+def test_everything_that_the_package_offers_is_there_and_nothing_else():
+    assert sorted(encoding.__all__) == dir(encoding) and all(getattr(encoding, name) for name in encoding.__all__)
+    with pytest.raises(AttributeError, match="module 'feedback.encoding' has no attribute 'no_such_name'"):
+        encoding.no_such_name  # noqa: B018
 
 
 # The table.
@@ -142,6 +149,10 @@ def test_a_negation_ends_at_a_comma_and_at_a_contrast():
     assert value("No, it is good") > value("it is not good")
     assert aspects("It is not rude, funny.")["overall"].polarity == 1
     assert aspects("It is not new but clear.")["fluency"].polarity == 1
+
+
+def test_a_negation_reaches_over_four_words():
+    assert value("not what you or he calls bad") < 0 < value("not what you would call bad")
 
 
 def test_a_negation_is_milder_than_the_opposite():

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from feedback import encoding
 from feedback.encoding import Aspect, CritiqueRules, Encoded
 from feedback.encoding import critique_lexicon as lexicon
 from feedback.encoding.critique_emoji import EMOJI
@@ -54,6 +55,12 @@ def test_an_abstention_has_no_confidence_and_is_not_zero():
     assert Encoded(None, 0.0, "", "test") != Encoded(0.0, 0.0, "", "test")
     with pytest.raises(ValueError, match=r"confidence must be 0 where value is None \(abstained\), got 0.5"):
         Encoded(None, 0.5, "", "test")
+
+
+def test_everything_that_the_package_offers_is_there_and_nothing_else():
+    assert sorted(encoding.__all__) == dir(encoding) and all(getattr(encoding, name) for name in encoding.__all__)
+    with pytest.raises(AttributeError, match=r"module 'feedback.encoding' has no attribute 'no_such_name'"):
+        encoding.no_such_name  # noqa: B018
 
 
 # The table.
@@ -142,6 +149,10 @@ def test_a_negation_ends_at_a_comma_and_at_a_contrast():
     assert value("No, it is good") > value("it is not good")
     assert aspects("It is not rude, funny.")["overall"].polarity == 1
     assert aspects("It is not new but clear.")["fluency"].polarity == 1
+
+
+def test_a_negation_reaches_over_four_words():
+    assert value("not what you or he calls bad") < 0 < value("not what you would call bad")
 
 
 def test_a_negation_is_milder_than_the_opposite():
@@ -423,11 +434,9 @@ def test_a_text_without_an_opinion_is_not_a_neutral_opinion():
         "not ",
         "too ",
         "but ",
-        "a",
         "!",
         "\n",
         "+1\n",
-        "1/",
         "\u2605",
         "\N{THUMBS UP SIGN}",
         "\ufdfa",
@@ -480,7 +489,7 @@ def test_nothing_that_a_string_can_hold_raises_or_leaves_the_range():
         ",",
         ".",
     ]
-    for _ in range(3000):
+    for _ in range(1500):
         text = draw.choice([" ", ""]).join(draw.choice(known + odd) for _ in range(draw.randint(0, 12)))
         encoded = RULES(text)
         assert encoded.value is None or -1 <= encoded.value <= 1, text

@@ -137,13 +137,14 @@ def test_the_same_pairs_give_the_same_encoder_and_the_seed_moves_only_the_confid
     assert other.slope != FITTED.slope
 
 
-def test_another_process_learns_the_same():
-    code = f"from feedback.encoding import LearnedCritique as L; print(repr(L.fit({TEXTS}, {RATINGS})('a good text')))"
+def test_another_process_learns_the_same_and_reads_what_this_one_saved(tmp_path):
+    FITTED.save(tmp_path / "model.npz")
+    makers = (f"L.fit({TEXTS}, {RATINGS})", f"L.load({str(tmp_path / 'model.npz')!r})")
+    code = f"from feedback.encoding import LearnedCritique as L; print([each('a good text') for each in ({', '.join(makers)})])"
     environment = {**os.environ, "PYTHONHASHSEED": "12345"}
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == repr(FITTED("a good text"))
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == repr([FITTED("a good text")] * 2)
 
 
 @pytest.mark.parametrize("has_rules", [False, True])

@@ -80,7 +80,7 @@ class LearnedCritique:
     def fit(
         cls, texts: Sequence[str], ratings: Sequence[float] | FloatArray, seed: int = 0, ridge: float = 1.0, has_rules: bool = False
     ) -> LearnedCritique:
-        """Learn from critiques and their ratings; the same arguments give the same encoder, bit for bit.
+        """Learn from critiques and their ratings; on one machine the same arguments give the same encoder, bit for bit.
 
         Args:
             texts: [N] critiques. ratings: [N], from -1 (bad) to 1 (good).
@@ -90,7 +90,7 @@ class LearnedCritique:
 
         Errors: ValueError for no texts, unequal lengths, ratings that are NaN or outside [-1, 1], a ridge that is not positive;
             TypeError for a text that is no string.
-        Cost: about 5 s for 4,000 sentences on one core, most of it for the confidence.
+        Cost: about 7 s for 4,000 sentences on one core, most of it for the confidence.
         """
         targets = _checked(texts, ratings, ridge)
         features = [_features(text, has_rules) for text in texts]

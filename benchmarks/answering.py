@@ -7,7 +7,6 @@ acknowledged, as the page's own script does; the wait is counted from the first 
 
 from __future__ import annotations
 
-import re
 import signal
 import socket
 import subprocess
@@ -18,9 +17,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from urllib.parse import urlencode
 
 import numpy as np
 import tyro
@@ -29,13 +26,13 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Measurement, write_json
+from feedback.page.client import Client
 from feedback.study.access import Access
 from feedback.study.records import Answer, Kind, Passage, Question
 from feedback.study.store import Store
 
 HOST = "127.0.0.1"
 SECONDS_TO_START = 60.0
-FIELD = re.compile(r'name="(csrf|lease|key)" value="([^"]*)"')
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,11 @@ class Server:
     errors: list[str] = field(default_factory=list)
     process: subprocess.Popen[str] | None = None
     num_kills: int = 0
+
+    @property
+    def address(self) -> str:
+        """Return where the page is."""
+        return f"http://{HOST}:{self.port}"
 
     def start(self) -> None:
         """Start the process, and wait until it listens."""
@@ -100,59 +102,24 @@ class Visitor:
     """Answer what the page shows, as one person.
 
     Args:
-        port: of the page. token: of an invitation.
+        invitation: the link. seed: decides the answers.
     """
 
-    def __init__(self, port: int, token: str, seed: Sequence[int]) -> None:
-        self.port = port
+    def __init__(self, invitation: str, seed: Sequence[int]) -> None:
+        self.client = Client(invitation)
         self.generator = np.random.default_rng(seed)
         self.acknowledged: list[str] = []
         self.waits: list[float] = []  # seconds until "saved"
-        self._connection = HTTPConnection(HOST, port, timeout=30)
-        self._cookie = ""
-        status, headers, _ = self._insist("POST", f"/invitation/{token}", {})
-        if status != 303:
-            raise RuntimeError(f"the invitation was not taken: status {status}")
-        self._cookie = headers["set-cookie"].partition(";")[0]
 
     def answer_one(self) -> bool:
         """Answer the next question; return whether there was one."""
-        status, _, page = self._insist("GET", "/")
-        if status == 303:
+        seen = self.client.look()
+        if seen is None:
             return False
-        fields = dict(reversed(FIELD.findall(page)))  # the first form is the answer's
         began = time.monotonic()
-        while True:
-            status, _, body = self._insist("POST", "/answer", fields | {"choice": str(self.generator.integers(1, 6))})
-            if status != 429:
-                break
-            time.sleep(0.3)
-        saved = re.search(r'"answer":\s*"(\w+)"', body)
-        if status != 200 or saved is None:
-            raise RuntimeError(f"the answer was not taken: status {status}, {body[:200]}")
+        self.acknowledged.append(self.client.send(seen, {"choice": str(self.generator.integers(1, 6))}))
         self.waits.append(time.monotonic() - began)
-        self.acknowledged.append(saved[1])
         return True
-
-    def _insist(self, method: str, path: str, fields: dict[str, str] | None = None) -> tuple[int, dict[str, str], str]:
-        """Send a request until there is a whole answer."""
-        headers = {"Origin": f"http://{HOST}:{self.port}", "Accept": "application/json" if fields else "text/html", "Cookie": self._cookie}
-        body = None
-        if fields is not None:
-            body = urlencode(fields)
-            headers["Content-Type"] = "application/x-www-form-urlencoded"
-        until = time.monotonic() + SECONDS_TO_START
-        while True:
-            try:
-                self._connection.request(method, path, body, headers)
-                response = self._connection.getresponse()
-                text = response.read().decode()
-                return response.status, {name.lower(): value for name, value in response.getheaders()}, text
-            except (OSError, HTTPException):
-                self._connection.close()
-                if time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
 
 
 @dataclass
@@ -198,7 +165,9 @@ def run(options: AnsweringOptions, folder: Path) -> dict[str, Measurement]:
     server.start()
     try:
         began = time.monotonic()
-        crowd = Crowd([Visitor(server.port, token, (options.seed, number)) for number, token in enumerate(tokens)], options.pause)
+        crowd = Crowd(
+            [Visitor(f"{server.address}/invitation/{token}", (options.seed, number)) for number, token in enumerate(tokens)], options.pause
+        )
         threads = crowd.start()
         for number in range(1, options.kills + 1):
             while crowd.num_acknowledged < options.answers * number // (options.kills + 1) and any(each.is_alive() for each in threads):

@@ -15,8 +15,10 @@ from rich.text import Text
 
 from feedback.catalogue import find_sources
 from feedback.check import CHECKS, check_feedback
+from feedback.commands.rehearse import rehearse
 from feedback.commands.study_exchange import export_study, import_study
 from feedback.page.serving import invite, serve
+from feedback.page.settings import PageError
 from feedback.source import as_feedback
 from feedback.study import require_people
 from text_env.episode import Ending, Episode, Feedback, Judgement, Prompt
@@ -131,6 +133,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "check": check_source,
     "list": list_sources,
     "rate": rate,
+    "rehearse": rehearse,
     "agreement": agreement,
     "serve": serve,
     "invite": invite,
@@ -143,7 +146,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; return 0 if it did its work, 1 with one line on standard error if its input was wrong, 130 after Ctrl-C."""
     try:
         status = tyro.extras.subcommand_cli_from_dict(COMMANDS, prog="python -m feedback", description=__doc__, args=argv)
-    except (FeedbackError, ImportError, OSError, TypeError, ValueError) as error:
+    except (FeedbackError, ImportError, OSError, PageError, TypeError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0 if status is None else int(status)

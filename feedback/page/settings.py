@@ -9,6 +9,10 @@ from urllib.parse import urlsplit
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
+class PageError(RuntimeError):
+    """Report that a page did not take something, with what it said."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Hold how a page is served.

@@ -74,7 +74,7 @@ _ASKABLE = (
 )
 NEXT, NEXT_GOLD = _ASKABLE.where(~_IS_GOLD), _ASKABLE.where(_IS_GOLD)
 NEXT_REPEAT = _ASKABLE.where(questions.c.purpose == str(Purpose.REPEAT))  # one that was not answered when it was shown
-MOST_LEFT = 1000  # questions that are counted; a study of many thousands is not read for each screen
+MOST_LEFT = 100  # questions that are counted; a study of many thousands is not read for each screen
 NUM_LEFT = select(func.count()).select_from(select(questions.c.id).where(_MAY_ASK).limit(MOST_LEFT).subquery())
 NUM_SINCE = select(func.count()).where(_MY_OPINIONS, answers.c.number > _LAST_TEST)  # opinions since one on a question of a purpose
 REPEATABLE = (

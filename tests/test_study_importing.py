@@ -307,6 +307,8 @@ def test_who_contradicts_themselves_keeps_both_answers(store):
     lines = preferences(("a", " x", " y"), ("a", " y", " x"))
     import_preferences(store, lines)
     assert [json.loads(line) for line in preference_lines(store, ALL)] == [json.loads(line) for line in lines]
+    given = [each.record for each in store.entries() if isinstance(each.record, Answer)]
+    assert len({answer.question for answer in given}) == 2  # nobody answers a question twice
     assert import_preferences(store, lines).num_added == 0
     assert import_preferences(store, lines[::-1]).num_added == 0
 

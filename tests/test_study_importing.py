@@ -28,7 +28,7 @@ from feedback.study.queueing import Queue, Reply
 from feedback.study.records import Answer, Kind, Lease, Outcome, Passage, Person, Purpose, Question, Scale, canonical
 from feedback.study.store import Store
 from feedback.study.trl_import import import_kto, import_preferences
-from tests.tiny_study import START, UNTESTED, WEB, Clock, busy_study, derived_rows, submit
+from tests.tiny_study import START, UNTESTED, WEB, Clock, busy_study, derived_rows, new_store, submit
 
 ALL = Selection(tuple(Purpose))
 
@@ -46,7 +46,7 @@ def exported(busy) -> list[bytes]:
 
 @pytest.fixture
 def store(tmp_path):
-    with Store(tmp_path / "other.db", Clock(START + 1e6)) as made:
+    with new_store(tmp_path / "other.db", Clock(START + 1e6)) as made:
         yield made
 
 

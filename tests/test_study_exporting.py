@@ -27,9 +27,8 @@ from feedback.study.exporting import (
 )
 from feedback.study.queueing import Queue, Reply
 from feedback.study.records import Answer, Kind, Outcome, Passage, Person, Purpose, Question
-from feedback.study.store import Store
 from feedback.study.tables import invitations, sessions
-from tests.tiny_study import START, UNTESTED, WEB, Clock, answer_next, asked, busy_study, submit
+from tests.tiny_study import START, UNTESTED, WEB, answer_next, asked, busy_study, new_store, submit
 
 ALL = Selection(tuple(Purpose))
 TRAIN = Selection()
@@ -37,7 +36,7 @@ TRAIN = Selection()
 
 @pytest.fixture
 def store(tmp_path):
-    with Store(tmp_path / "study.db", Clock()) as made:
+    with new_store(tmp_path / "study.db") as made:
         yield made
 
 

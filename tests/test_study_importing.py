@@ -28,7 +28,7 @@ from feedback.study.queueing import Queue, Reply
 from feedback.study.records import Answer, Kind, Lease, Outcome, Passage, Person, Purpose, Question, Scale, canonical
 from feedback.study.store import Store
 from feedback.study.trl_import import import_kto, import_preferences
-from tests.tiny_study import START, UNTESTED, WEB, Clock, busy_study, derived_rows, submit
+from tests.tiny_study import START, UNTESTED, WEB, Clock, busy_study, derived_rows, new_store, submit
 
 ALL = Selection(tuple(Purpose))
 
@@ -46,7 +46,7 @@ def exported(busy) -> list[bytes]:
 
 @pytest.fixture
 def store(tmp_path):
-    with Store(tmp_path / "other.db", Clock(START + 1e6)) as made:
+    with new_store(tmp_path / "other.db", Clock(START + 1e6)) as made:
         yield made
 
 
@@ -307,6 +307,8 @@ def test_who_contradicts_themselves_keeps_both_answers(store):
     lines = preferences(("a", " x", " y"), ("a", " y", " x"))
     import_preferences(store, lines)
     assert [json.loads(line) for line in preference_lines(store, ALL)] == [json.loads(line) for line in lines]
+    given = [each.record for each in store.entries() if isinstance(each.record, Answer)]
+    assert len({answer.question for answer in given}) == 2  # nobody answers a question twice
     assert import_preferences(store, lines).num_added == 0
     assert import_preferences(store, lines[::-1]).num_added == 0
 

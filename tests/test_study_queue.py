@@ -12,14 +12,14 @@ import pytest
 from feedback.study.queueing import Mixing, NotYoursError, Queue, Reply, shown_order
 from feedback.study.records import Answer, Kind, Lease, Outcome, Person, Purpose, Question, RecordError
 from feedback.study.store import Store
-from tests.tiny_study import UNTESTED, WEB, Clock, act, answer_next, asked, first_is_better, submit
+from tests.tiny_study import UNTESTED, WEB, act, answer_next, asked, first_is_better, new_store, submit
 
 TIE = Reply(Outcome.TIE)
 
 
 @pytest.fixture
 def store(tmp_path):
-    with Store(tmp_path / "study.db", Clock()) as made:
+    with new_store(tmp_path / "study.db") as made:
         yield made
 
 

@@ -94,6 +94,7 @@
     const entry = { where: form.getAttribute("action"), lease: lease(), key, fields: [...said, ["key", key], ["seconds", secondsSpent()]] };
     storage.set(unsentName(), [...unsent().filter((other) => other.key !== key), entry]);
     setBusy(true);
+    announce("");
     await deliver();
   }
 

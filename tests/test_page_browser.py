@@ -22,9 +22,15 @@ from feedback.study.store import Store
 from tests.page_study import NUM_PASSAGES, question
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-).split()
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 ROOT = Path(__file__).parents[1]
 SMALLEST_TARGET = 44  # px, of a finger
 
@@ -442,7 +448,7 @@ def test_an_answer_that_is_too_long_stays_in_its_box_with_the_reason(somebody):
 
 def test_what_a_model_wrote_runs_nothing(somebody):
     who = somebody()
-    bad = "<img src=x onerror=alert(1)><script>alert(2)</script>\"><svg onload=alert(3)> {{7*7}} \u202e"
+    bad = '<img src=x onerror=alert(1)><script>alert(2)</script>"><svg onload=alert(3)> {{7*7}} \u202e'
     who.ask(*Kind, texts=(bad, f"other {bad}", f"third {bad}"), instructions=bad)
     who.come_in()
     for number in range(len(Kind)):

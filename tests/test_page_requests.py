@@ -624,7 +624,7 @@ HOSTILE = [
     "a\x00b<script>\x00",
     "\x1b[2J\x1b]0;title\x07",
     "\ufeff\u200b<b>bold</b>",
-    "＜script＞alert(1)＜/script＞",
+    "\uff1cscript\uff1ealert(1)\uff1c/script\uff1e",
     "'; DROP TABLE log; --",
     "=cmd|' /C calc'!A0",
     "\r\nSet-Cookie: session=x\r\n\r\n<script>",

@@ -134,10 +134,10 @@ class Gate:
             seconds = str(int(wait) + 1)
             raise HTTPException(429, f"Too much came at once. Try again in {seconds} s; nothing was stored.", {"Retry-After": seconds})
 
-    async def _fields(self, request: Request) -> dict[str, list[str]]:
-        """Read a form.
+    async def _body(self, request: Request) -> bytes:
+        """Read a body.
 
-        Errors: HTTPException for a body that is too large, or no form.
+        Errors: HTTPException for one that is too large.
         """
         body, size = bytearray(), 0
         async for part in request.stream():
@@ -149,6 +149,14 @@ class Gate:
         if size > self.settings.largest_body:
             most = f"{self.settings.largest_body / 1e6:g} million bytes"
             raise HTTPException(413, f"A form holds at most {most}. Go back: your text is still in the form. Shorten it and send it again.")
+        return bytes(body)
+
+    async def _fields(self, request: Request) -> dict[str, list[str]]:
+        """Read a form.
+
+        Errors: HTTPException for what is none.
+        """
+        body = await self._body(request)
         if not body:
             return {}
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
@@ -156,7 +164,7 @@ class Gate:
             raise HTTPException(415, "The page takes forms only.")
 
         async def replay() -> Message:
-            return {"type": "http.request", "body": bytes(body), "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         again = Request(request.scope, replay)
         fields: dict[str, list[str]] = {}

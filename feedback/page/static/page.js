@@ -5,18 +5,21 @@
   "use strict";
 
   const SETTLE = 250; // ms after a new question in which a second press of the last key or button is not taken for an answer to it
+  const DRAFT_AFTER = 300; // ms without typing
   const LOOK_AGAIN = 8000; // ms
   const KEEP_DRAFTS = 14 * 86400e3; // ms
   const MOST_CELLS = 4e6; // of a comparison of two texts
 
   document.documentElement.classList.add("script");
 
-  const fallback = new Map(); // for browsers that give no storage
+  const fallback = new Map(); // for browsers that give no storage, or no more
   const storage = {
     get(name) {
-      try { return JSON.parse(localStorage.getItem(name)); } catch { return fallback.get(name) ?? null; }
+      if (fallback.has(name)) return fallback.get(name);
+      try { return JSON.parse(localStorage.getItem(name)); } catch { return null; }
     },
     set(name, value) {
+      fallback.delete(name);
       try { localStorage.setItem(name, JSON.stringify(value)); } catch { fallback.set(name, value); }
     },
     remove(name) {
@@ -61,8 +64,16 @@
 
   // Drafts: what was filled in outlives a reload.
 
+  let drafting = 0;
+
+  function saveDraftSoon() {
+    clearTimeout(drafting);
+    drafting = setTimeout(saveDraft, DRAFT_AFTER);
+  }
+
   function saveDraft() {
-    if (!answerForm()) return;
+    clearTimeout(drafting);
+    if (!answerForm() || isBusy) return;
     const fields = [...new FormData(answerForm())].filter(([name]) => !["csrf", "lease", "key", "seconds"].includes(name));
     storage.set(draftName(), { at: Date.now(), key: answerForm().elements.key.value, fields });
   }
@@ -92,8 +103,10 @@
     const key = form.id === "answer" ? form.elements.key.value : `${answerForm().elements.key.value}-skip`;
     const said = fields.filter(([name]) => !["csrf", "key", "seconds"].includes(name));
     const entry = { where: form.getAttribute("action"), lease: lease(), key, fields: [...said, ["key", key], ["seconds", secondsSpent()]] };
+    saveDraft();
     storage.set(unsentName(), [...unsent().filter((other) => other.key !== key), entry]);
     setBusy(true);
+    announce("");
     await deliver();
   }
 
@@ -494,7 +507,8 @@
     if (isBusy || !isReady) return;
     if (form.id === "undo") undo(form); else send(form, event.submitter);
   });
-  document.addEventListener("input", (event) => { if (event.target.closest("#answer")) saveDraft(); });
+  document.addEventListener("input", (event) => { if (event.target.closest("#answer")) saveDraftSoon(); });
+  window.addEventListener("pagehide", saveDraft);
   document.addEventListener("change", (event) => {
     if (event.target.id === "differences") storage.set("differences", event.target.checked);
     if (event.target.id === "keys-on") { storage.set("keys", event.target.checked); document.documentElement.classList.toggle("no-keys", !event.target.checked); }

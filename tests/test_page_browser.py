@@ -299,6 +299,24 @@ def test_a_double_click_answers_one_question(somebody):
     assert len(who.answers()) == 1
 
 
+def test_a_press_that_comes_as_the_question_changes_is_not_taken_for_an_answer_to_the_new_one(somebody):
+    who = somebody()
+    who.ask(Kind.RATE, Kind.RATE)
+    who.come_in()
+    who.page.evaluate(
+        """() => new MutationObserver((_, watcher) => {
+          if (!document.querySelector(".progress").textContent.includes("1 done") || document.querySelector("main[data-ready]")) return;
+          watcher.disconnect();
+          setTimeout(() => { document.querySelector("button[value='4']").click(); document.body.dataset.pressed = ""; }, 60);
+        }).observe(document.body, { childList: true, subtree: true })"""
+    )
+    who.press("4")
+    who.page.locator("body[data-pressed]").wait_for()
+    who.saved(1)
+    who.page.wait_for_timeout(200)
+    assert len(who.answers()) == 1
+
+
 def test_keys_can_be_switched_off(somebody):
     who = somebody()
     who.ask(Kind.RATE)
@@ -431,6 +449,20 @@ def test_an_answer_whose_confirmation_was_lost_is_stored_once_even_after_a_reloa
     assert [answer.payload for answer in who.answers()] == [{"step": 3}]
 
 
+def test_an_answer_that_could_not_be_sent_is_sent_after_a_reload(somebody):
+    who = somebody()
+    who.ask(Kind.RATE, Kind.BINARY)
+    who.come_in()
+    who.page.route("**/answer", lambda route: route.abort())
+    who.press("3")
+    who.page.locator("#status", has_text="Not saved yet").wait_for()
+    assert not who.answers()
+    who.page.unroute("**/answer")
+    who.page.reload()
+    who.saved(1)
+    assert [answer.payload for answer in who.answers()] == [{"step": 3}]
+
+
 def test_an_answer_that_is_too_long_stays_in_its_box_with_the_reason(somebody):
     who = somebody()
     who.ask(Kind.CRITIQUE)
@@ -455,8 +487,9 @@ def test_what_a_model_wrote_runs_nothing(somebody):
         assert who.page.locator("main img, main script, main svg").count() == 0
         assert "<script>alert(2)</script>" in who.page.locator("main").inner_text()
         if who.page.locator("textarea#text").count():
-            who.page.fill("textarea#text", bad)
-            who.page.wait_for_timeout(150)
+            who.page.fill("textarea#text", "<img/src=x/onerror=alert(4)>")
+            who.page.wait_for_timeout(200)
+            assert who.page.locator("main img").count() == 0
         who.press("Escape", "0")
         who.saved(number + 1)
     who.page.goto(f"{who.address}/history")

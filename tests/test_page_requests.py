@@ -406,6 +406,16 @@ def test_an_answer_that_cannot_be_is_refused_on_its_own_page_and_by_json(tmp_pat
     assert not answers(served.store)
 
 
+def test_a_correction_begins_with_what_was_written(tmp_path):
+    served = desk(tmp_path / "study.db")
+    asked, passages = question(Kind.CORRECT, ["\n  A text that begins with a line end.\n"])
+    served.store.submit([asked], passages)
+    rater = Visitor(served)
+    rater.get()
+    rater.send("/answer", ("choice", "send"))
+    assert answers(served.store)[0].payload == {"text": passages[0].text}
+
+
 def test_only_what_a_question_allows_is_offered(tmp_path):
     served = desk(tmp_path / "study.db")
     asked, passages = question(Kind.COMPARE, ["one", "two"], allows=("tie",))

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from feedback import study
 from feedback.__main__ import main
 from feedback.page import serving
 from feedback.page.settings import Settings
@@ -77,7 +78,7 @@ def test_a_port_that_is_taken_says_what_to_do(tmp_path, served, capsys):
 
 
 def test_a_package_that_is_missing_is_named_with_the_way_to_install_it(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(serving, "find_spec", lambda name: None if name == "starlette" else name)
+    monkeypatch.setattr(study, "find_spec", lambda name: None if name == "starlette" else name)
     assert serve(tmp_path) == 1
     assert capsys.readouterr().err == 'error: asking people needs starlette: pip install "textgen-gym[people]"\n'
 

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from feedback.page.wording import excerpt, shown
+from feedback.study.queueing import MOST_LEFT
 
 HERE = Path(__file__).parent
 KINDS_OF_FILE = {"page.css": "text/css", "page.js": "text/javascript", "icon.svg": "image/svg+xml"}
@@ -25,6 +26,7 @@ def templates() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     made.filters |= {"shown": shown, "excerpt": excerpt}
+    made.globals["most_left"] = MOST_LEFT
     made.globals["file"] = lambda name: f"/file/{fingerprint()}/{name}"
     return made
 

@@ -7,16 +7,17 @@ INSTALLED := $(VENV)/.installed
 CODE := text_env agents feedback benchmarks tests examples scripts
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check format clean
+.PHONY: help install demo test test-all check format screenshots clean
 
 help:
-	@echo "make demo      train a 135M-parameter language model on sentiment feedback and show what changed"
-	@echo "make test      the tests, without the slow ones"
-	@echo "make test-all  all tests"
-	@echo "make check     format, lint, types and tests"
-	@echo "make format    rewrite the code in the project's format"
-	@echo "make install   only create $(VENV) and install into it"
-	@echo "make clean     remove $(VENV) and the tools' caches (runs/ is kept)"
+	@echo "make demo         train a 135M-parameter language model on sentiment feedback and show what changed"
+	@echo "make test         the tests, without the slow ones"
+	@echo "make test-all     all tests"
+	@echo "make check        format, lint, types and tests"
+	@echo "make screenshots  the pictures of the page that the README shows (needs Chromium)"
+	@echo "make format       rewrite the code in the project's format"
+	@echo "make install      only create $(VENV) and install into it"
+	@echo "make clean        remove $(VENV) and the tools' caches (runs/ is kept)"
 
 demo: $(INSTALLED)
 	$(BIN)/python -m agents demo
@@ -39,6 +40,9 @@ check: $(INSTALLED)
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
+
+screenshots: $(INSTALLED)
+	$(BIN)/python -m scripts.screenshots
 
 install: $(INSTALLED)
 

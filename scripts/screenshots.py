@@ -1,0 +1,144 @@
+"""Take the pictures of the page that the README shows: `make screenshots`.
+
+It makes a small study, serves it, and opens it in Chromium at three sizes.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from feedback.study.access import Access
+from feedback.study.queueing import Mixing, Queue, Reply
+from feedback.study.records import Interface, Kind, Outcome, Passage, Question
+from feedback.study.store import Store
+
+PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
+SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}  # px
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+).split()
+PROMPT = "Write a short review of the film that you saw last night."
+INSTRUCTIONS = "Think of somebody who has not seen the film yet: would the review help them decide?"
+TEXTS = (
+    "The film begins slowly, and for half an hour you wonder where it is going. Then a door opens, somebody laughs, and everything that "
+    "seemed idle turns out to matter. I have rarely been so glad to have stayed in my seat.",
+    "The film begins slowly, and for half an hour nothing happens. Then a door opens, somebody laughs, and everything turns out to matter. "
+    "I was glad that I stayed, although the ending is rushed and the music is far too loud.",
+    "it was good good good movie i like it very much and the acting was good and the movie was good.",
+    "A masterpiece.\n\nThree reasons:\n  1. the light\n  2. the silence\n  3. the last shot, which I will not describe here",
+)
+NUM_PASSAGES = {Kind.COMPARE: 2, Kind.RANK: 4}
+
+
+def main() -> int:
+    """Take all pictures; return 0 once they are written."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        print("error: the pictures are taken in Chromium, and none is installed (on Debian: apt-get install chromium)", file=sys.stderr)
+        return 1
+    from playwright.sync_api import sync_playwright
+
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "study.db") as store:
+        rater, owner = make_study(store)
+        with served(Path(folder) / "study.db") as address, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
+            page = browser.new_page()
+            come_in(page, f"{address}/invitation/{rater}")
+            for kind in Kind:
+                page.wait_for_selector(f"main[data-kind={kind}][data-ready]")
+                prepare(page, kind)
+                for name, (width, height) in SIZES.items() if kind is Kind.COMPARE else (("desktop", SIZES["desktop"]),):
+                    page.set_viewport_size({"width": width, "height": height})
+                    page.screenshot(path=PICTURES / f"{kind}-{name}.png")
+                page.set_viewport_size(dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
+                answer(page, kind)
+            page.context.clear_cookies()
+            come_in(page, f"{address}/invitation/{owner}")
+            page.goto(f"{address}/study")
+            page.screenshot(path=PICTURES / "study-desktop.png", full_page=True)
+            browser.close()
+    print(f"{len(list(PICTURES.glob('*.png')))} pictures are in {PICTURES}")
+    return 0
+
+
+def make_study(store: Store) -> tuple[str, str]:
+    """Fill a study with a question of each kind, and answers of three people; return the tokens of a rater's and an owner's invitation."""
+    passages = [Passage(PROMPT, text, policy="tinylm", version=version) for version, text in enumerate(TEXTS)]
+    access, queue = Access(store), Queue(store, mixing=Mixing(0, 0, 0))
+    rater = access.invite("rater-3")
+    asked = []
+    for number, kind in enumerate(Kind):
+        of = passages[: NUM_PASSAGES.get(kind, 1)] if kind is not Kind.CORRECT else passages[2:3]
+        names = tuple(passage.id for passage in of)
+        only_for = store.enrol("rater-3").id
+        asked.append(
+            Question(kind, names, INSTRUCTIONS, aspects=("helpful", "well written"), only_for=only_for, priority=-number, ticket="shown")
+        )
+    rated = [Question(Kind.RATE, (passage.id,), INSTRUCTIONS, wanted=3, most=3, ticket="rated") for passage in passages]
+    store.submit([*asked, *rated], passages)
+    for name, steps in {"rater-1": (5, 4, 2, 4), "rater-2": (4, 4, 1, 3), "rater-4": (2, 2, 5, 2)}.items():
+        person, given = store.enrol(name), dict(zip((passage.text for passage in passages), steps, strict=True))
+        while (showing := queue.next_for(person, Interface.WEB)) is not None:
+            queue.answer(person, showing.lease.id, showing.lease.id, Reply(Outcome.ANSWERED, {"step": given[showing.passages[0].text]}))
+    return rater, access.invite("owner", "owner")
+
+
+@contextmanager
+def served(study: Path) -> Iterator[str]:
+    """Serve a study and give its address."""
+    command = [sys.executable, "-m", "feedback", "serve", "--study", str(study), "--port", "0", "--title", "Film reviews"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
+    assert found is not None
+    try:
+        yield found.group()
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def come_in(page: Any, link: str) -> None:
+    """Open an invitation and press its button."""
+    page.goto(link)
+    page.click("text=Come in")
+
+
+def prepare(page: Any, kind: Kind) -> None:
+    """Do with a question what somebody does before answering."""
+    if kind is Kind.COMPARE:
+        page.check("#differences")
+    elif kind is Kind.RANK:
+        for letter in "BAD":
+            page.locator(f"[data-letter={letter}] .grip").click()
+        page.locator("[data-letter=A] .tied").click()
+    elif kind is Kind.CRITIQUE:
+        page.fill("textarea#text", "The beginning is well told. The last sentence gives away too much.")
+    elif kind is Kind.CORRECT:
+        page.fill("textarea#text", "It was a good movie. I liked it very much, and the acting was good.")
+    elif kind is Kind.SPAN:
+        for number in (1, 2, 3):
+            page.locator(".word").nth(number).click()
+        page.click(".pen.bad")
+        for number in (8, 9):
+            page.locator(".word").nth(number).click()
+
+
+def answer(page: Any, kind: Kind) -> None:
+    """Answer a question, so that the next one is shown."""
+    choice = {Kind.BINARY: "good", Kind.RATE: "4", Kind.COMPARE: "a"}.get(kind, "send")
+    page.click(f"button[name=choice][value='{choice}']")
+    page.locator(f"main[data-kind={kind}]").wait_for(state="detached")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -23,7 +23,9 @@ def served(monkeypatch):
     import uvicorn
 
     found = []
-    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: found.append((self.config, sockets[0].getsockname())))
+    monkeypatch.setattr(
+        uvicorn.Server, "run", lambda self, sockets: found.append((self.config, sockets[0].getsockname(), sockets[0].proto))
+    )
     return found
 
 
@@ -33,7 +35,8 @@ def serve(tmp_path, *arguments: str) -> int:
 
 def test_the_first_start_prints_an_invitation_that_works_and_the_second_none(tmp_path, served, capsys):
     assert serve(tmp_path) == 0
-    (config, (host, port)) = served[0]
+    config, (host, port), protocol = served[0]
+    assert protocol == socket.IPPROTO_TCP  # else every answer waits for a delayed acknowledgement
     said = capsys.readouterr().out
     found = re.search(r"(http://127\.0\.0\.1:\d+)/invitation/(\S+)", said)
     assert found and found[1] == f"http://{host}:{port}"

@@ -128,7 +128,8 @@ def _listen(host: str, port: int) -> socket.socket:
     Errors: OSError that says what to do where the port is taken.
     """
     bare = host.strip("[]")
-    listener = socket.socket(socket.AF_INET6 if ":" in bare else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in bare else socket.AF_INET
+    listener = socket.socket(family, proto=socket.IPPROTO_TCP)  # named, or asyncio leaves small packets waiting for 40 ms
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((bare, port))

@@ -22,9 +22,8 @@ from feedback.study.store import Store
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}  # px
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-).split()
+QUIET = "disable-gpu disable-quic no-first-run disable-background-networking disable-component-update disable-sync"
+ARGUMENTS = [f"--{name}" for name in ("no-sandbox", *QUIET.split(" "))]
 PROMPT = "Write a short review of the film that you saw last night."
 INSTRUCTIONS = "Think of somebody who has not seen the film yet: would the review help them decide?"
 TEXTS = (
@@ -59,7 +58,7 @@ def main() -> int:
                 for name, (width, height) in SIZES.items() if kind is Kind.COMPARE else (("desktop", SIZES["desktop"]),):
                     page.set_viewport_size({"width": width, "height": height})
                     page.screenshot(path=PICTURES / f"{kind}-{name}.png")
-                page.set_viewport_size(dict(zip(("width", "height"), SIZES["desktop"], strict=True)))
+                page.set_viewport_size({"width": SIZES["desktop"][0], "height": SIZES["desktop"][1]})
                 answer(page, kind)
             page.context.clear_cookies()
             come_in(page, f"{address}/invitation/{owner}")

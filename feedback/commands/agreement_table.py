@@ -6,9 +6,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from feedback.aggregation.agreement import Interval
 from feedback.study import open_study
-from feedback.study.quality import PersonQuality, study_quality
+from feedback.study.quality import figure, remark, study_quality
 from text_env.rendering import harmless
 
 
@@ -39,22 +38,3 @@ def show_agreement(study: str = "study.db") -> int:
         )
     console.print(people)
     return 0
-
-
-def figure(interval: Interval) -> str:
-    """Return a figure with its interval, as text."""
-    if interval.value is None:
-        return "-"
-    return f"{interval.value:.2f}" + ("" if interval.low is None else f" ({interval.low:.2f} to {interval.high:.2f})")
-
-
-def remark(person: PersonQuality) -> str:
-    """Say what stands out."""
-    if person.is_inverted:
-        return "may have turned the scale round"
-    if person.is_drifting:
-        assert person.shift is not None
-        return f"drifts by {person.shift:+.2f} against the others"
-    if person.gold.high is not None and person.gold.high < 0.5:
-        return "misses most known answers"
-    return ""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from feedback.page.figures import Measured
 from feedback.page.settings import Settings
 from feedback.study.access import Access
 from feedback.study.queueing import Queue
@@ -18,3 +20,8 @@ class Desk:
     queue: Queue
     access: Access
     settings: Settings
+
+    @cached_property
+    def measured(self) -> Measured:
+        """Return what measures the study's answers."""
+        return Measured(self.store)

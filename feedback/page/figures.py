@@ -1,23 +1,19 @@
-"""Count what the owner of a study wants to see: how far the queue is, and how each person answers.
-
-Agreement between people is measured elsewhere; a function from a store to rows like `PersonFigures` is all that the owner's screen needs.
-"""
+"""Count how far a study's queue is, keep what was measured of its answers until more come, and lay out its curve."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 from sqlalchemy import and_, func, or_, select
 
-from feedback.study.queueing import gold_is_met
-from feedback.study.records import COUNTED, Answer, Outcome, Person, Purpose, Question
+from feedback.study.quality import StudyQuality, VersionOpinion, study_quality
 from feedback.study.store import Store
-from feedback.study.tables import answers, log, people, questions
+from feedback.study.tables import log, questions
 
-LONGEST_PAUSE = 300.0  # seconds between two answers; after a longer one somebody was away
-AT_LEAST = 2  # answers, for a rate
+WIDTH, HEIGHT = 640, 240  # of the curve, in the units of its picture
+LEFT, RIGHT, TOP, BOTTOM = 48, 16, 12, 36  # margins
+MOST_CURVES = 4  # policies in one picture
 
 
 @dataclass(frozen=True)
@@ -28,25 +24,6 @@ class QueueFigures:
     settled: int
     expired: int
     closed: int
-
-
-@dataclass(frozen=True)
-class PersonFigures:
-    """Hold how a person answers.
-
-    Args:
-        answers: that stand and count. skips: that stand.
-        per_hour: answers in an hour of work, pauses left out; None = too few to tell.
-        gold: how many questions with a known answer were answered rightly, and how many were answered.
-        repeats: how many questions that were asked twice got the same answer twice, and how many were asked twice.
-    """
-
-    person: Person
-    answers: int
-    skips: int
-    per_hour: float | None
-    gold: tuple[int, int]
-    repeats: tuple[int, int]
 
 
 def queue_figures(store: Store) -> QueueFigures:
@@ -64,56 +41,83 @@ def queue_figures(store: Store) -> QueueFigures:
         return QueueFigures(**{name: int(connection.execute(count).scalar_one()) for name, count in counts.items()})
 
 
-def people_figures(store: Store) -> list[PersonFigures]:
-    """Count, for everybody in the order of their names, what they answered."""
-    with store.database.reading() as connection:
-        everybody = connection.execute(select(people.c.id).order_by(people.c.handle)).scalars().all()
-        rows = connection.execute(
-            select(answers.c.id, answers.c.person, answers.c.outcome, questions.c.purpose, log.c.at)
-            .join(questions, questions.c.id == answers.c.question)
-            .join(log, log.c.number == answers.c.number)
-            .where(answers.c.is_current)
-            .order_by(answers.c.number)
-        ).all()
-    found = list[PersonFigures]()
-    for name in everybody:
-        mine = [row for row in rows if row.person == name]
-        tested = [store.record(Answer, row.id) for row in mine if row.purpose != Purpose.TRAIN and row.outcome != Outcome.SKIP]
-        found.append(
-            PersonFigures(
-                person=store.record(Person, name),
-                answers=sum(row.outcome in COUNTED for row in mine),
-                skips=sum(row.outcome == Outcome.SKIP for row in mine),
-                per_hour=rate_per_hour([row.at for row in mine]),
-                gold=_gold(store, tested),
-                repeats=_repeats(store, tested, {store.record(Answer, row.id).question: row.id for row in mine} if tested else {}),
-            )
-        )
-    return found
+class Measured:
+    """Keep what was measured of a study's answers until its log grows: measuring reads all of it."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._number = -1
+        self._quality = StudyQuality((), (), ())
+
+    def quality(self) -> StudyQuality:
+        """Return what is measured now."""
+        with self.store.database.reading() as connection:
+            number = int(connection.execute(select(func.coalesce(func.max(log.c.number), 0))).scalar_one())
+        if number != self._number:
+            self._number, self._quality = number, study_quality(self.store)
+        return self._quality
 
 
-def rate_per_hour(times: Sequence[float]) -> float | None:
-    """Return how many answers came in an hour of work; gaps longer than a pause count as one pause.
+@dataclass(frozen=True)
+class Point:
+    """Hold one version in the picture: where it is, the ends of its standard error, and what it says."""
 
-    >>> rate_per_hour([0.0, 10.0, 20.0])
-    360.0
-    """
-    if len(times) < AT_LEAST:
+    x: float
+    y: float
+    low: float
+    high: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Hold one policy's line in the picture."""
+
+    policy: str
+    points: tuple[Point, ...]
+
+    @property
+    def line(self) -> str:
+        """Return the line as SVG writes it."""
+        return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Hold the picture of what people thought of each version. ticks: (place, word) along each axis."""
+
+    curves: tuple[Curve, ...]
+    across: tuple[tuple[float, str], ...]
+    up: tuple[tuple[float, str], ...]
+    num_answers: int
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+def picture(versions: Sequence[VersionOpinion]) -> Picture | None:
+    """Lay out the mean opinion of each version, from -1 to 1, with its standard error; None for fewer than two versions of any policy."""
+    by_policy: dict[str, list[VersionOpinion]] = {}
+    for each in versions:
+        by_policy.setdefault(each.policy, []).append(each)
+    shown = {policy: of for policy, of in list(by_policy.items())[:MOST_CURVES] if len(of) > 1}
+    if not shown:
         return None
-    seconds = sum(min(after - before, LONGEST_PAUSE) for before, after in pairwise(times))
-    return None if seconds <= 0 else (len(times) - 1) * 3600 / seconds
+    numbers = sorted({each.version for of in shown.values() for each in of})
+    first, span = numbers[0], numbers[-1] - numbers[0]
 
+    def across(version: float) -> float:
+        return round(LEFT + (version - first) / span * (WIDTH - LEFT - RIGHT), 1)
 
-def _gold(store: Store, tested: Sequence[Answer]) -> tuple[int, int]:
-    met = [gold_is_met(store.record(Question, answer.question), answer) for answer in tested]
-    return sum(each is True for each in met), sum(each is not None for each in met)
+    def up(value: float) -> float:
+        return round(TOP + (1.0 - value) / 2.0 * (HEIGHT - TOP - BOTTOM), 1)
 
+    def point(each: VersionOpinion) -> Point:
+        error = each.error or 0.0
+        words = f"version {each.version}: {each.mean:+.2f} ± {error:.2f}, {each.num_answers} answers"
+        return Point(across(each.version), up(each.mean), up(max(-1.0, each.mean - error)), up(min(1.0, each.mean + error)), words)
 
-def _repeats(store: Store, tested: Sequence[Answer], standing: Mapping[str, str]) -> tuple[int, int]:
-    same = list[bool]()
-    for answer in tested:
-        before = standing.get(store.record(Question, answer.question).repeats)
-        if before is not None:
-            first = store.record(Answer, before)
-            same.append((first.outcome, first.payload) == (answer.outcome, answer.payload))
-    return sum(same), len(same)
+    curves = tuple(Curve(policy, tuple(point(each) for each in of)) for policy, of in shown.items())
+    step = max(1, -(-len(numbers) // 8))
+    ticks = tuple((across(number), str(number)) for number in numbers[::step])
+    total = sum(each.num_answers for of in shown.values() for each in of)
+    return Picture(curves, ticks, tuple((up(value), f"{value:+g}" if value else "0") for value in (-1, 0, 1)), total)

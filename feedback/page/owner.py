@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from feedback.page.desk import Desk
-from feedback.page.figures import people_figures, queue_figures
+from feedback.page.figures import picture, queue_figures
 from feedback.page.screens import refusal, screen
 from feedback.page.visitors import field, for_owners
 from feedback.study.access import Visit
+from feedback.study.exporting import Selection, answer_lines, label_lines, log_lines, pair_lines, preference_lines
+from feedback.study.quality import figure, remark
+from feedback.study.records import Purpose
 from feedback.study.store import Store
 
 LONGEST_INVITATION = 90  # days
+EVERYTHING = Selection(purposes=tuple(Purpose))  # answers that test people, too
 
 
 @for_owners
@@ -47,24 +50,27 @@ def export(request: Request, desk: Desk, visit: Visit) -> Response:
     return StreamingResponse(EXPORTS[name](desk.store), media_type="application/octet-stream", headers=headers)
 
 
-def log_lines(store: Store) -> Iterator[str]:
-    """Give the log as JSON Lines: number, time, kind and body of every record."""
-    for entry in store.entries():
-        line = {"number": entry.number, "at": entry.at, "record": entry.record.name, "body": entry.record.body()}
-        yield json.dumps(line, ensure_ascii=False) + "\n"
-
-
 # What can be taken away, by file name: a function from the store to the file's parts.
-EXPORTS: dict[str, Callable[[Store], Iterator[str]]] = {"log.jsonl": log_lines}
+EXPORTS: dict[str, Callable[[Store], Iterator[str]]] = {
+    "log.jsonl": log_lines,
+    "answers.csv": lambda store: answer_lines(store, EVERYTHING),
+    "preferences.jsonl": lambda store: preference_lines(store, Selection()),
+    "labels.csv": lambda store: label_lines(store, Selection()),
+    "pairs.csv": lambda store: pair_lines(store, Selection()),
+}
 
 
 def _study(request: Request, desk: Desk, link: str = "", error: str = "", handle: str = "") -> Response:
+    quality = desk.measured.quality()
     return screen(
         request,
         "study.html",
         422 if error else 200,
         queue=queue_figures(desk.store),
-        people=people_figures(desk.store),
+        people=[(person, remark(person)) for person in quality.people],
+        kinds=quality.kinds,
+        picture=picture(quality.versions),
+        figure=figure,
         exports=list(EXPORTS),
         link=link,
         error=error,

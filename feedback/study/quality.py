@@ -6,8 +6,9 @@ are those of `feedback.encoding.answers`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from feedback.study.store import Store
 
 Unit = tuple[str, str]
 LEVELS: dict[Kind, Level] = {Kind.BINARY: "nominal", Kind.COMPARE: "nominal", Kind.RATE: "ordinal", Kind.RANK: "ordinal"}
+LONGEST_PAUSE = 300.0  # seconds between two answers; after a longer one somebody was away
 FEWEST_SHARED = 8  # units shared with others before a person is called inverted or drifting
 DEVIATIONS = 3.0  # standard errors by which the second half of a person's answers must lie off the first
 
@@ -30,7 +32,7 @@ class PersonQuality:
     """Hold how good one person's answers are.
 
     Args:
-        num_answers: opinions that stand. num_skips, num_abstentions: besides. per_hour: answers, between the first and the last;
+        num_answers: opinions that stand. num_skips, num_abstentions: besides. per_hour: answers in an hour of work, pauses left out;
             None for fewer than two.
         gold: share of the questions with a known answer that were met, and how many of how many.
         retest: share of the repeated questions that were answered as before.
@@ -41,6 +43,7 @@ class PersonQuality:
     """
 
     handle: str
+    role: str
     num_answers: int
     num_skips: int
     num_abstentions: int
@@ -67,11 +70,47 @@ class KindQuality:
 
 
 @dataclass(frozen=True)
+class VersionOpinion:
+    """Hold what people thought of what one version of a policy wrote.
+
+    Args:
+        version: number of updates before it. mean: of the values of all answers about single texts, from -1 to 1. error: one standard
+            error of it; None for a single answer.
+    """
+
+    policy: str
+    version: int
+    mean: float
+    error: float | None
+    num_answers: int
+
+
+@dataclass(frozen=True)
 class StudyQuality:
-    """Hold how good the answers of a study are."""
+    """Hold how good the answers of a study are, and what they say of each version of each policy."""
 
     people: tuple[PersonQuality, ...]
     kinds: tuple[KindQuality, ...]
+    versions: tuple[VersionOpinion, ...]
+
+
+def figure(interval: Interval) -> str:
+    """Return a figure with its interval, as text."""
+    if interval.value is None:
+        return "-"
+    return f"{interval.value:.2f}" + ("" if interval.low is None else f" ({interval.low:.2f} to {interval.high:.2f})")
+
+
+def remark(person: PersonQuality) -> str:
+    """Say what stands out."""
+    if person.is_inverted:
+        return "may have turned the scale round"
+    if person.is_drifting:
+        assert person.shift is not None
+        return f"drifts by {person.shift:+.2f} against the others"
+    if person.gold.high is not None and person.gold.high < 0.5:
+        return "misses most known answers"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -83,23 +122,42 @@ class _Said:
     values: Mapping[Unit, float]
 
 
+@dataclass(frozen=True)
+class _Heard:
+    """Hold the opinions that stand, the other outcomes by person, the people, and the passages by id."""
+
+    said: list[_Said]
+    others: dict[str, list[Outcome]]
+    people: list[Person]
+    passages: dict[str, Passage]
+
+
 def study_quality(store: Store, critic: Callable[[str], Encoded] | None = None) -> StudyQuality:
     """Look at all answers of a study that stand.
 
     Args:
         critic: makes a number of a critique; None = by rules.
     """
-    said, handles, others = _said(store, critic)
-    table = _table(said)
-    people = tuple(
-        _person(handle, [each for each in said if each.answer.person == name], others.get(name, []), table, name)
-        for name, handle in sorted(handles.items(), key=lambda item: item[1])
-    )
-    return StudyQuality(people, tuple(_kinds(said)))
+    heard = _heard(store, critic)
+    table = _table(heard.said)
+    people = tuple(_person(person, heard, table) for person in sorted(heard.people, key=lambda person: person.handle))
+    return StudyQuality(people, tuple(_kinds(heard.said)), tuple(_versions(heard)))
 
 
-def _said(store: Store, critic: Callable[[str], Encoded] | None) -> tuple[list[_Said], dict[str, str], dict[str, list[Outcome]]]:
-    """Return the opinions that stand, the people by id, and the other outcomes of each."""
+def rate_per_hour(times: Sequence[float]) -> float | None:
+    """Return how many answers came in an hour of work; gaps longer than a pause count as one pause.
+
+    >>> rate_per_hour([0.0, 10.0, 20.0])
+    360.0
+    """
+    if len(times) < 2:
+        return None
+    ordered = sorted(times)
+    seconds = sum(min(after - before, LONGEST_PAUSE) for before, after in pairwise(ordered))
+    return None if seconds <= 0 else (len(times) - 1) * 3600 / seconds
+
+
+def _heard(store: Store, critic: Callable[[str], Encoded] | None) -> _Heard:
     if critic is None:
         from feedback.encoding import CritiqueRules
 
@@ -107,7 +165,7 @@ def _said(store: Store, critic: Callable[[str], Encoded] | None) -> tuple[list[_
     records: dict[str, Answer] = {}
     questions: dict[str, Question] = {}
     passages: dict[str, Passage] = {}
-    handles: dict[str, str] = {}
+    people: list[Person] = []
     for entry in store.entries():
         record = entry.record
         if isinstance(record, Answer):
@@ -119,7 +177,7 @@ def _said(store: Store, critic: Callable[[str], Encoded] | None) -> tuple[list[_
         elif isinstance(record, Passage):
             passages[record.id] = record
         elif isinstance(record, Person):
-            handles[record.id] = record.handle
+            people.append(record)
     said, others = [], dict[str, list[Outcome]]()
     for answer in records.values():
         question = questions[answer.question]
@@ -131,7 +189,7 @@ def _said(store: Store, critic: Callable[[str], Encoded] | None) -> tuple[list[_
         counted = question.passages[:1] if question.kind is Kind.COMPARE else question.passages
         values = {(asked, name): encoded[name].value for name in counted}
         said.append(_Said(answer, question, {unit: value for unit, value in values.items() if value is not None}))
-    return said, handles, others
+    return _Heard(said, others, people, passages)
 
 
 def _table(said: list[_Said]) -> dict[Unit, dict[str, float]]:
@@ -144,26 +202,28 @@ def _table(said: list[_Said]) -> dict[Unit, dict[str, float]]:
     return table
 
 
-def _person(handle: str, said: list[_Said], others: list[Outcome], table: dict[Unit, dict[str, float]], name: str) -> PersonQuality:
+def _person(person: Person, heard: _Heard, table: dict[Unit, dict[str, float]]) -> PersonQuality:
+    name, others = person.id, heard.others.get(person.id, [])
+    said = [each for each in heard.said if each.answer.person == name]
     gold = [gold_is_met(each.question, each.answer) for each in said if each.question.purpose is Purpose.GOLD]
     num_gold, hits = len(gold), sum(met is True for met in gold)
-    first = {unit: value for each in said if each.question.purpose is not Purpose.REPEAT for unit, value in each.values.items()}
-    repeated = [(first[unit], value) for each in said if each.question.repeats for unit, value in each.values.items() if unit in first]
+    first = {each.question.id: each.answer for each in said}
+    repeated = [(first[each.question.repeats], each.answer) for each in said if each.question.repeats in first]
+    same = sum((before.outcome, before.payload) == (after.outcome, after.payload) for before, after in repeated)
     own, theirs = _beside_others(said, table, name)
     with_others = correlation_interval(own.tolist(), theirs.tolist())
     shift, is_drifting = _shift(own - theirs)
     is_inverted = len(own) >= FEWEST_SHARED and with_others.high is not None and with_others.high < 0
-    times = [each.answer.given for each in said]
-    hours = (max(times) - min(times)) / 3600 if times else 0.0
     return PersonQuality(
-        handle=handle,
+        handle=person.handle,
+        role=person.role,
         num_answers=len(said),
         num_skips=others.count(Outcome.SKIP),
         num_abstentions=sum(outcome in COUNTED for outcome in others),
-        per_hour=(len(times) - 1) / hours if hours > 0 else None,
+        per_hour=rate_per_hour([each.answer.given for each in said]),
         gold=share_interval(hits, num_gold),
         num_gold=num_gold,
-        retest=share_interval(sum(before == after for before, after in repeated), len(repeated)),
+        retest=share_interval(same, len(repeated)),
         num_repeated=len(repeated),
         with_others=with_others,
         num_shared=len(own),
@@ -205,6 +265,26 @@ def _kinds(said: list[_Said]) -> list[KindQuality]:
             level = LEVELS.get(kind, "interval")
             found.append(KindQuality(kind, level, alpha_interval(_as_array(table), level), len(table)))
     return found
+
+
+def _versions(heard: _Heard) -> list[VersionOpinion]:
+    """Return what people thought of each version, of answers about single texts: those among several are relative."""
+    values: dict[tuple[str, int], list[float]] = {}
+    for each in heard.said:
+        if len(each.question.passages) == 1 and each.question.purpose is Purpose.TRAIN:
+            passage = heard.passages[each.question.passages[0]]
+            values.setdefault((passage.policy, passage.version), []).extend(each.values.values())
+    return [
+        VersionOpinion(
+            policy,
+            version,
+            float(np.mean(of)),
+            float(np.std(of, ddof=1) / np.sqrt(len(of))) if len(of) > 1 else None,
+            len(of),
+        )
+        for (policy, version), of in sorted(values.items())
+        if of
+    ]
 
 
 def _as_array(table: dict[Unit, dict[str, float]]) -> npt.NDArray[np.float64]:

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +47,7 @@ def main() -> int:
     from playwright.sync_api import sync_playwright
 
     PICTURES.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "study.db") as store:
+    with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "study.db", clock=Clock()) as store:
         rater, owner = make_study(store)
         with served(Path(folder) / "study.db") as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
@@ -69,6 +70,18 @@ def main() -> int:
     return 0
 
 
+class Clock:
+    """Tell times of the last hours, some seconds apart, as if people had taken their time."""
+
+    def __init__(self) -> None:
+        self.now = time.time() - 6 * 3600
+
+    def __call__(self) -> float:
+        """Return the next time."""
+        self.now += 4.0
+        return self.now
+
+
 def make_study(store: Store) -> tuple[str, str]:
     """Fill a study with a question of each kind, and answers of three people; return the tokens of a rater's and an owner's invitation."""
     passages = [Passage(PROMPT, text, policy="tinylm", version=version) for version, text in enumerate(TEXTS)]
@@ -82,12 +95,16 @@ def make_study(store: Store) -> tuple[str, str]:
         asked.append(
             Question(kind, names, INSTRUCTIONS, aspects=("helpful", "well written"), only_for=only_for, priority=-number, ticket="shown")
         )
-    rated = [Question(Kind.RATE, (passage.id,), INSTRUCTIONS, wanted=3, most=3, ticket="rated") for passage in passages]
-    store.submit([*asked, *rated], passages)
-    for name, steps in {"rater-1": (5, 4, 2, 4), "rater-2": (4, 4, 1, 3), "rater-4": (2, 2, 5, 2)}.items():
-        person, given = store.enrol(name), dict(zip((passage.text for passage in passages), steps, strict=True))
+    written = [Passage(PROMPT, f"{TEXTS[number % 4]} ({number})", policy="tinylm", version=number // 5) for number in range(25)]
+    rated = [Question(Kind.RATE, (passage.id,), INSTRUCTIONS, wanted=3, most=3, ticket="rated") for passage in written]
+    store.submit([*asked, *rated], [*passages, *written])
+    for name, says in {"rater-1": 0, "rater-2": 1, "rater-4": 2}.items():
+        person = store.enrol(name)
         while (showing := queue.next_for(person, Interface.WEB)) is not None:
-            queue.answer(person, showing.lease.id, showing.lease.id, Reply(Outcome.ANSWERED, {"step": given[showing.passages[0].text]}))
+            number = written.index(showing.passages[0])
+            step = min(5, 1 + number // 5 + number % 2)  # later versions are better
+            step = (step, max(1, step - number % 3 // 2), 6 - step)[says]  # the last person takes the scale the wrong way round
+            queue.answer(person, showing.lease.id, showing.lease.id, Reply(Outcome.ANSWERED, {"step": step}))
     return rater, access.invite("owner", "owner")
 
 

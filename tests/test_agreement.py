@@ -174,6 +174,24 @@ def test_who_turned_the_scale_round_drifts_or_guesses_is_found_and_nobody_else(s
     assert found["ann"].per_hour is not None and 1 < found["ann"].per_hour < 120
 
 
+def test_one_who_turned_the_scale_round_makes_nobody_else_look_inverted_or_drifting(tmp_path):
+    texts = [Passage("", f" text {number}") for number in range(25)]  # each better than the one before
+    with Store(tmp_path / "study.db", clock=Clock()) as store:
+        store.submit([Question(Kind.RATE, (text.id,), wanted=3, most=3) for text in texts], texts)
+        queue = Queue(store, mixing=Mixing(0, 0, 0))
+        for name in ("ann", "bob", "inverted"):
+            person, number = store.enrol(name), 0
+            while (showing := queue.next_for(person, Interface.SIMULATED)) is not None:
+                step = min(5, 1 + number // 6 + (name == "bob" and number % 3 == 0))
+                step = 6 - step if name == "inverted" else step
+                queue.answer(person, showing.lease.id, showing.lease.id, Reply(Outcome.ANSWERED, {"step": step}))
+                number += 1
+        found = {person.handle: person for person in study_quality(store).people}
+    assert [name for name, person in found.items() if person.is_inverted] == ["inverted"]
+    assert not any(found[name].is_drifting for name in ("ann", "bob"))
+    assert min(found[name].with_others.value for name in ("ann", "bob")) > 0.9
+
+
 def test_a_repetition_is_compared_with_the_answer_before_and_counts_for_no_agreement(study):
     (kind,) = study_quality(study).kinds
     assert (kind.kind, kind.level) == (Kind.RATE, "ordinal")

@@ -36,7 +36,8 @@ class PersonQuality:
             None for fewer than two.
         gold: share of the questions with a known answer that were met, and how many of how many.
         retest: share of the repeated questions that were answered as before.
-        with_others: correlation with the mean of the others on the same units. num_shared: units.
+        with_others: correlation with the mean of the others on the same units, those left out who turned the scale round. num_shared:
+            units.
         shift: by how much the person's distance from the others grew from the first half of the shared units to the second, in units of
             the value; None where it cannot be told.
         is_inverted: the whole interval of `with_others` lies below 0. is_drifting: `shift` is more than three standard errors.
@@ -140,7 +141,15 @@ def study_quality(store: Store, critic: Callable[[str], Encoded] | None = None) 
     """
     heard = _heard(store, critic)
     table = _table(heard.said)
-    people = tuple(_person(person, heard, table) for person in sorted(heard.people, key=lambda person: person.handle))
+    inverted: set[str] = set()
+    while True:  # one at a time: whoever turned the scale round makes the others look as if they had
+        table_without = {unit: {name: value for name, value in given.items() if name not in inverted} for unit, given in table.items()}
+        found = {person.id: _person(person, heard, table_without) for person in heard.people}
+        further = [name for name, each in found.items() if each.is_inverted and name not in inverted]
+        if not further:
+            break
+        inverted.add(min(further, key=lambda name: found[name].with_others.value or 0.0))
+    people = tuple(sorted(found.values(), key=lambda each: each.handle))
     return StudyQuality(people, tuple(_kinds(heard.said)), tuple(_versions(heard)))
 
 

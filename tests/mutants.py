@@ -24,6 +24,10 @@ COMPARE = "tests/test_benchmarks_compare.py"
 SHAPING = "tests/test_feedback_shaping.py"
 DRIFTING = "tests/test_feedback_drifting.py"
 
+QUEUE = "tests/test_study_queue.py"
+ANSWERS = "tests/test_encoding_answers.py"
+LATE = "tests/test_learning_late.py"
+
 REINFORCE_IS_EXACT = f"{EXACT}::test_the_mean_step_of_reinforce_is_the_exact_gradient"
 
 
@@ -526,5 +530,112 @@ MUTANTS = (
         "zip(range(len(self.replay), 0, -1), self.replay, strict=True)",
         "zip(range(1, len(self.replay) + 1), self.replay, strict=True)",
         (f"{DRIFTING}::test_an_earlier_rollout_moves_the_values_by_its_age",),
+    ),
+    Mutant(
+        "a question goes out however many hold it",
+        "feedback/study/queueing.py",
+        "_NUM_OUT + questions.c.num_counted < questions.c.wanted",
+        "questions.c.num_counted < questions.c.wanted",
+        (f"{QUEUE}::test_two_people_are_not_asked_the_same_unless_two_answers_are_wanted",),
+    ),
+    Mutant(
+        "a person is asked again what they answered",
+        "feedback/study/queueing.py",
+        "questions.c.only_for == _PERSON), ~_ANSWERED)",
+        "questions.c.only_for == _PERSON))",
+        (f"{QUEUE}::test_as_many_people_answer_as_are_wanted_and_nobody_twice",),
+    ),
+    Mutant(
+        "a changed answer under a used key is taken for the first",
+        "feedback/study/queueing.py",
+        "return _same(stored, said)",
+        "return stored",
+        (f"{QUEUE}::test_the_same_key_is_one_answer_and_a_changed_answer_under_it_is_refused",),
+    ),
+    Mutant(
+        "a skip counts as an answer",
+        "feedback/study/records.py",
+        "COUNTED = OPINIONS | {Outcome.ABSTAIN}",
+        "COUNTED = OPINIONS | {Outcome.ABSTAIN, Outcome.SKIP}",
+        (f"{QUEUE}::test_a_skip_keeps_its_reason_is_no_label_and_sends_the_question_to_somebody_else",),
+    ),
+    Mutant(
+        "writers of two processes begin as readers",
+        "feedback/study/database.py",
+        '"BEGIN IMMEDIATE" if connection.get_execution_options().get("writes") else "BEGIN"',
+        '"BEGIN"',
+        ("tests/test_study_store.py::test_four_processes_lose_nothing_and_say_nothing_twice",),
+    ),
+    Mutant(
+        "both bad is a tie",
+        "feedback/encoding/answers.py",
+        '(name, -1.0, "none was acceptable")',
+        '(name, 0.0, "none was acceptable")',
+        (f"{ANSWERS}::test_a_tie_lies_in_the_middle_and_both_bad_at_the_end",),
+    ),
+    Mutant(
+        "what was not ranked lies in the middle",
+        "feedback/encoding/answers.py",
+        '(None, "was not ranked")',
+        '(0.0, "was not ranked")',
+        (f"{ANSWERS}::test_a_passage_that_was_left_out_of_a_ranking_has_no_value",),
+    ),
+    Mutant(
+        "silence is a score of 0",
+        "feedback/people.py",
+        "numbers = [encoded.value for encoded in said if encoded.value is not None]",
+        "numbers = [encoded.value or 0.0 for encoded in said]",
+        ("tests/test_people.py::test_an_abstention_and_a_skip_are_no_score",),
+    ),
+    Mutant(
+        "a late score lands in another episode",
+        "agents/learning/late.py",
+        "append((row, judgement))",
+        "append((0, judgement))",
+        (f"{LATE}::test_each_late_score_is_put_where_its_episode_is_and_each_episode_is_used_once",),
+    ),
+    Mutant(
+        "a group is learned from in parts",
+        "agents/learning/late.py",
+        "return ~is_open[number] & ~part.is_taken",
+        "return part.is_settled & ~part.is_taken",
+        (f"{LATE}::test_a_group_is_learned_from_as_a_whole",),
+    ),
+    Mutant(
+        "an old response waits for ever",
+        "agents/learning/late.py",
+        "> self.source.max_age:",
+        "> 1_000_000:",
+        (f"{LATE}::test_what_was_written_too_many_updates_ago_is_given_up",),
+    ),
+    Mutant(
+        "the word of a form is not looked at",
+        "feedback/page/visitors.py",
+        'if request.method == "POST" and not hmac',
+        'if request.method == "GET" and not hmac',
+        ("tests/test_page_requests.py::test_a_form_without_its_sessions_word_is_refused",),
+    ),
+    Mutant(
+        "what a model wrote is markup",
+        "feedback/page/screens.py",
+        "autoescape=True",
+        "autoescape=False",
+        ("tests/test_page_requests.py::test_markup_in_a_text_is_shown_as_text",),
+    ),
+    Mutant(
+        "an invitation can be used again",
+        "feedback/study/access.py",
+        "connection.execute(delete(invitations).where(invitations.c.token_hash == row.token_hash))",
+        "pass",
+        ("tests/test_page_requests.py::test_an_invitation_is_used_up_by_its_button_and_not_by_a_preview",),
+    ),
+    Mutant(
+        "constant ratings agree perfectly",
+        "feedback/aggregation/agreement.py",
+        """    if len(values) < 2:
+        return None""",
+        """    if len(values) < 2:
+        return 1.0""",
+        ("tests/test_agreement.py::test_perfect_agreement_is_one_and_constant_ratings_are_undefined",),
     ),
 )

@@ -708,6 +708,14 @@ def test_there_are_many_hostile_texts():
     assert len(set(HOSTILE)) >= 40
 
 
+def test_markup_in_a_text_is_shown_as_text(study):
+    asked, about = question(Kind.RATE, ["<b>bold</b> & more"], priority=99)
+    study.store.submit([asked], about)
+    rater = Visitor(study)
+    page = rater.get().text
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; more" in page and "<b>bold" not in page
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 def test_what_a_model_wrote_is_shown_as_text_and_makes_no_markup(pages, text):
     for kind in HOSTILE_KINDS:

@@ -709,7 +709,7 @@ def test_there_are_many_hostile_texts():
 
 
 def test_markup_in_a_text_is_shown_as_text(study):
-    asked, about = question(Kind.RATE, ["<b>bold</b> & more"], priority=99)
+    asked, about = question(Kind.RATE, ["<b>bold</b> & more"], priority=1000)
     study.store.submit([asked], about)
     rater = Visitor(study)
     page = rater.get().text

@@ -17,6 +17,7 @@ from feedback import Asynchronous, HumanFeedback, text_feedback
 from feedback.page.client import Seen, as_showing
 from feedback.study.access import Access
 from feedback.study.records import Answer, Kind, Outcome, Person
+from feedback.study.rehearsal import NoisyRater
 from feedback.study.store import Store
 from tests.exact_task import make_env, table_policy
 
@@ -73,21 +74,21 @@ def test_an_agent_gets_better_by_what_people_say_on_the_page_alone(path, invitat
     assert truth() > before + 0.1
 
 
-@pytest.mark.parametrize("kind", ["binary", "rate", "compare", "rank", "critique"])
-def test_what_a_simulated_person_sends_is_what_it_would_say_itself(path, invitations, kind, tmp_path):
-    from feedback.study.rehearsal import NoisyRater
-
+def test_what_a_simulated_person_sends_is_what_it_would_say_itself(path, invitations, tmp_path):
     env = make_env(lambda episodes: [0.0] * len(episodes), group_size=4)
     episodes = list(collect(env, RLOO(table_policy(np.zeros((13, 3)))), 12, seed=0).episodes)
-    tickets = HumanFeedback(path, kind).submit(episodes)
-    done = run("rehearse", "--invitation", invitations[0], "--taste", "tests.test_page_rehearsal:likes_b", "--noise", 0, "--limit", 40)
-    said, _ = done.communicate(timeout=60)
-    assert done.returncode == 0 and "0 answers" not in said.split()[0]
-    through_the_page = [judgement.score for judgement in HumanFeedback(path, kind).judgements(tickets)]
-    directly = HumanFeedback(tmp_path / "other.db", kind, rehearsal=NoisyRater(likes_b))(episodes)
-    assert through_the_page == [judgement.score for judgement in directly]
+    kinds = ("binary", "rate", "compare", "rank", "critique")
+    tickets = {kind: HumanFeedback(path, kind).submit(episodes) for kind in kinds}
+    done = run("rehearse", "--invitation", invitations[0], "--taste", "tests.test_page_rehearsal:likes_b", "--noise", 0)
+    said, _ = done.communicate(timeout=120)
+    assert done.returncode == 0
+    for kind in kinds:
+        through_the_page = [judgement.score for judgement in HumanFeedback(path, kind).judgements(tickets[kind])]
+        directly = HumanFeedback(tmp_path / "other.db", kind, rehearsal=NoisyRater(likes_b))(episodes)
+        assert through_the_page == [judgement.score for judgement in directly], kind
     with Store(path) as store:
         answers = [entry.record for entry in store.entries() if isinstance(entry.record, Answer)]
+    assert said == f"{len(answers)} answers were stored.\n"
     assert answers and all(answer.outcome in (Outcome.ANSWERED, Outcome.TIE) for answer in answers)
 
 

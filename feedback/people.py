@@ -75,7 +75,7 @@ class HumanFeedback(Source):
         on_missing: "abstain", or "error": an episode without enough answers is a TimeoutError.
         steps: of a rating, as many as there are, from 1.
         tokenizer: that of the environment; with kind="span" the marks are put on the tokens that wrote them.
-        critic: import path of what makes a number of a critique.
+        critic: what makes a number of a critique: an encoder, its import path, or the file of a fitted `LearnedCritique` (*.npz).
         rehearsal: simulated people who answer at once in place of real ones: one rater or several.
         poll: seconds between two looks into the study.
 
@@ -99,7 +99,7 @@ class HumanFeedback(Source):
         on_missing: OnMissing = "abstain",
         steps: int = 5,
         tokenizer: Any = None,
-        critic: str = "feedback.encoding:CritiqueRules",
+        critic: str | Callable[[str], Encoded] = "feedback.encoding:CritiqueRules",
         rehearsal: NoisyRater | Sequence[NoisyRater] | None = None,
         poll: float = 0.25,
     ) -> None:
@@ -205,6 +205,12 @@ class HumanFeedback(Source):
 
     @cached_property
     def _critic(self) -> Callable[[str], Encoded]:
+        if not isinstance(self.critic, str):
+            return self.critic
+        if self.critic.endswith(".npz"):
+            from feedback.encoding import LearnedCritique
+
+            return LearnedCritique.load(Path(self.critic))
         return resolve(self.critic)
 
     def _questions(self, passages: Sequence[Any]) -> list[Any]:

@@ -16,6 +16,7 @@ import pytest
 
 from agents import RLOO, CausalPolicy, collect
 from feedback import HumanFeedback, text_feedback
+from feedback.encoding import LearnedCritique
 from feedback.study.queueing import Mixing, Queue, Reply
 from feedback.study.records import Interface, Kind, Outcome, Passage
 from feedback.study.rehearsal import NoisyRater
@@ -163,6 +164,18 @@ def test_marks_on_characters_are_paid_to_the_tokens_that_wrote_them(path):
     for start, end, score in zip(starts, ends, judgement.token_scores, strict=True):
         expected = sum(1 / 12 for place in range(start, end) if 1 <= place < 10) - sum(1 / 12 for place in range(start, end) if place >= 15)
         assert score == pytest.approx(expected)
+
+
+def test_critiques_are_read_by_whatever_encoder_is_named_or_given(path, tmp_path):
+    learned = LearnedCritique.fit(["lovely", "lovely words", "ghastly", "ghastly words"] * 4, [0.9, 0.8, -0.9, -0.8] * 4, seed=0)
+    learned.save(tmp_path / "critic.npz")
+    tickets = HumanFeedback(path, "critique").submit([episode(GOOD)])
+    with Store(path) as store:
+        answer_with(store, lambda showing: Reply(Outcome.ANSWERED, {"text": "lovely"}))
+    expected = learned("lovely").value
+    assert expected > 0.2
+    for critic in (learned, str(tmp_path / "critic.npz")):
+        assert HumanFeedback(path, "critique", critic=critic).judgements(tickets)[0].score == pytest.approx(expected)
 
 
 def test_cancelled_questions_are_asked_no_more(path):

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from feedback.page.settings import Settings
 from feedback.study.access import Access
 from feedback.study.queueing import Queue
 from feedback.study.store import Store
 
+if TYPE_CHECKING:
+    from feedback.page.hearing import Hearing
+
 
 @dataclass(frozen=True)
 class Desk:
-    """Hold one study that is being served."""
+    """Hold one study that is being served; `hearing` is None where answers are not spoken."""
 
     store: Store
     queue: Queue
     access: Access
     settings: Settings
+    hearing: Hearing | None = None

@@ -10,6 +10,7 @@ import hashlib
 import os
 import re
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -40,6 +41,8 @@ class Artefacts:
         self.folder = folder
         self.most_bytes = most_bytes
         self.most_kept = most_kept
+        self._lock = threading.Lock()
+        self._size: int | None = None  # of all files, counted once
 
     def keep(self, data: bytes, ending: str) -> str:
         """Write a file and return its name once it is lasting; the same bytes have the same name.
@@ -53,12 +56,17 @@ class Artefacts:
             raise ArtefactError(f"a file of {len(data)} bytes is too large, at most {self.most_bytes} are kept: send {limit}")
         name = f"{hashlib.sha256(data).hexdigest()}.{ending}"
         place = self.folder / name
-        if place.exists():
-            return name
-        if self.size() + len(data) > self.most_kept:
-            raise ArtefactError(f"the folder {self.folder} is full ({self.most_kept} bytes): the study's owner must move files elsewhere")
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._write(place, data)
+        with self._lock:
+            if place.exists():
+                return name
+            size = self.size() if self._size is None else self._size
+            if size + len(data) > self.most_kept:
+                raise ArtefactError(
+                    f"the folder {self.folder} is full ({self.most_kept} bytes): the study's owner must move files elsewhere"
+                )
+            self.folder.mkdir(mode=0o700, exist_ok=True)
+            self._write(place, data)
+            self._size = size + len(data)
         return name
 
     def read(self, name: str) -> bytes:

@@ -64,6 +64,7 @@ class CommandRecogniser:
     def __init__(self, weights: Sequence[float] = WEIGHTS) -> None:
         require_speech()
         self.weights = tuple(weights)
+        self.most_seconds = LONGEST_COMMAND
         self._decoder: Any = None
         self._names: dict[tuple[str, ...], str] = {}
         self._lock = threading.Lock()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -37,14 +38,21 @@ ROUTES = [
 
 def make_application(desk: Desk) -> ASGIApp:
     """Return the page of one study as an ASGI application. Its endpoints run in threads, since the database blocks."""
-    application = Starlette(routes=ROUTES, exception_handlers={404: _not_found, 405: _wrong_method, Exception: _failed})
+    speech = [] if desk.hearing is None else [Route("/speech", _take_recording(), methods=["POST"])]
+    application = Starlette(routes=[*ROUTES, *speech], exception_handlers={404: _not_found, 405: _wrong_method, Exception: _failed})
 
     async def with_desk(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["desk"] = desk
         await gate(scope, receive, send)
 
-    gate = Gate(application, desk.settings)
+    gate = Gate(application, desk.settings, desk.hearing is not None)
     return with_desk
+
+
+def _take_recording() -> Callable[[Request], Response]:
+    from feedback.page.hearing import take_recording  # only where answers are spoken
+
+    return take_recording
 
 
 def _not_found(request: Request, error: Exception) -> Response:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from feedback.page.figures import Measured
 from feedback.page.settings import Settings
@@ -11,15 +12,19 @@ from feedback.study.access import Access
 from feedback.study.queueing import Queue
 from feedback.study.store import Store
 
+if TYPE_CHECKING:
+    from feedback.page.hearing import Hearing
+
 
 @dataclass(frozen=True)
 class Desk:
-    """Hold one study that is being served."""
+    """Hold one study that is being served; `hearing` is None where answers are not spoken."""
 
     store: Store
     queue: Queue
     access: Access
     settings: Settings
+    hearing: Hearing | None = None
 
     @cached_property
     def measured(self) -> Measured:

@@ -36,6 +36,7 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
+SPEECH = "/speech"  # the only address that takes a file
 TITLES = {
     400: "This address is not served here",
     403: "This form did not come from this page",
@@ -82,11 +83,16 @@ class Rates:
 class Gate:
     """Stand in front of the application.
 
-    A form that passes is in `request.state.fields`: every name with its values.
+    A form that passes is in `request.state.fields`: every name with its values. With `takes_speech`, browsers may use the microphone, and
+    one file may come with the form of a recording; it is in `request.state.file`.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, takes_speech: bool = False) -> None:
         self.app = app
+        self.takes_speech = takes_speech
+        self.headers = {**HEADERS}
+        if takes_speech:
+            self.headers["Permissions-Policy"] = HEADERS["Permissions-Policy"].replace("microphone=()", "microphone=(self)")
         self.settings = settings
         self.rates = Rates(settings.requests_at_once, settings.requests_per_second)
 
@@ -98,7 +104,7 @@ class Gate:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in self.headers.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
@@ -109,6 +115,7 @@ class Gate:
             if request.method == "POST":
                 self._check_origin(request.headers)
                 self._check_rate(request)
+                request.state.file = b""
                 scope.setdefault("state", {})["fields"] = await self._fields(request)
         except HTTPException as error:
             title = TITLES.get(error.status_code, "This request cannot be read")
@@ -139,17 +146,23 @@ class Gate:
 
         Errors: HTTPException for one that is too large.
         """
-        body, size = bytearray(), 0
+        body, size, takes_file = bytearray(), 0, self._takes_file(request)
+        largest = self.settings.largest_recording if takes_file else self.settings.largest_body
         async for part in request.stream():
             size += len(part)
-            if size <= self.settings.largest_body:
+            if size <= largest:
                 body += part
             elif size > MOST_READ:
                 break
-        if size > self.settings.largest_body:
-            most = f"{self.settings.largest_body / 1e6:g} million bytes"
+        if size > largest:
+            most = f"{largest / 1e6:g} million bytes"
+            if takes_file:
+                raise HTTPException(413, f"A recording holds at most {most}: say it shorter, or write it.")
             raise HTTPException(413, f"A form holds at most {most}. Go back: your text is still in the form. Shorten it and send it again.")
         return bytes(body)
+
+    def _takes_file(self, request: Request) -> bool:
+        return self.takes_speech and request.url.path == SPEECH
 
     async def _fields(self, request: Request) -> dict[str, list[str]]:
         """Read a form.
@@ -168,11 +181,14 @@ class Gate:
 
         again = Request(request.scope, replay)
         fields: dict[str, list[str]] = {}
+        most_files = 1 if self._takes_file(request) else 0
         try:
-            async with again.form(max_files=0, max_fields=20_000, max_part_size=self.settings.largest_body) as form:
+            async with again.form(max_files=most_files, max_fields=20_000, max_part_size=self.settings.largest_body) as form:
                 for name, value in form.multi_items():
                     if isinstance(value, str):
                         fields.setdefault(name, []).append(value)
+                    else:
+                        request.state.file = await value.read()
         except (HTTPException, MultiPartException, UnicodeDecodeError, LookupError) as error:
             raise HTTPException(400, "The form could not be read; nothing was stored.") from error
         return fields

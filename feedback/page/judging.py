@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from feedback.page.desk import Desk
-from feedback.page.replies import LETTERS, Filled, filled_by_answer, filled_by_form, reply, skipped
+from feedback.page.replies import LETTERS, Filled, filled_by_answer, filled_by_form, reply, seconds_taken, skipped
 from feedback.page.screens import refusal, screen
 from feedback.page.visitors import field, fields, for_visitors
 from feedback.page.wording import differences, judged, numbered, shown
@@ -27,6 +27,7 @@ HEADINGS = {
     Kind.CORRECT: "Write it as it should be",
     Kind.SPAN: "Mark what is good and what is bad",
 }
+SPOKEN = "spoken"  # the button that confirms what was heard
 REASONS = (
     "I cannot read it",
     "The question is not clear",
@@ -58,6 +59,8 @@ def take_answer(request: Request, desk: Desk, visit: Visit) -> Response:
     filled = Filled()
     try:
         filled = filled_by_form(fields(request))
+        if filled.choice == SPOKEN:
+            return _store(request, desk, visit, showing, _confirmed(request, desk, visit, showing, filled), Interface.SPEECH)
         return _store(request, desk, visit, showing, reply(showing, filled, fields(request)))
     except RecordError as error:
         return _again(request, desk, visit, showing, filled, str(error))
@@ -85,8 +88,19 @@ def instructions(request: Request, desk: Desk, visit: Visit) -> Response:
     return screen(request, "help.html", progress=desk.queue.progress(visit.person))
 
 
-def _store(request: Request, desk: Desk, visit: Visit, showing: Showing, said: Reply) -> Response:
-    answer = desk.queue.answer(visit.person, showing.lease.id, field(request, "key"), said)
+def _confirmed(request: Request, desk: Desk, visit: Visit, showing: Showing, filled: Filled) -> Reply:
+    """Return what was heard and is confirmed now.
+
+    Errors: RecordError where nothing was.
+    """
+    if desk.hearing is None:
+        raise RecordError("spoken answers are not taken here: choose an answer")
+    said = desk.hearing.opened(field(request, "spoken"), showing, visit)
+    return replace(said, seconds=seconds_taken(fields(request)), comment=filled.comment.strip())
+
+
+def _store(request: Request, desk: Desk, visit: Visit, showing: Showing, said: Reply, interface: Interface | None = None) -> Response:
+    answer = desk.queue.answer(visit.person, showing.lease.id, field(request, "key"), said, interface)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"saved": True, "answer": answer.id})
     return RedirectResponse("/", 303)
@@ -126,8 +140,14 @@ def _question(request: Request, desk: Desk, visit: Visit, showing: Showing, fill
         is_change=earlier is not None,
         has_history=bool(desk.queue.history(visit.person, 1)),
         progress=desk.queue.progress(visit.person),
+        seconds_to_speak=_seconds_to_speak(desk, question.kind),
         error=error,
     )
+
+
+def _seconds_to_speak(desk: Desk, kind: Kind) -> float:
+    """Return how long a spoken answer may be; 0 where it is not taken."""
+    return 0 if desk.hearing is None or desk.hearing.recogniser(kind) is None else desk.hearing.most_seconds(kind)
 
 
 def _texts(showing: Showing) -> list[dict[str, Any]]:

@@ -66,7 +66,7 @@ def reply(showing: Showing, filled: Filled, fields: Fields) -> Reply:
     Errors: RecordError that says what is missing or wrong.
     """
     outcome, payload = _said(showing, filled)
-    return Reply(outcome, payload, seconds=_seconds(fields), comment=filled.comment.strip())
+    return Reply(outcome, payload, seconds=seconds_taken(fields), comment=filled.comment.strip())
 
 
 def skipped(fields: Fields) -> Reply:
@@ -77,7 +77,7 @@ def skipped(fields: Fields) -> Reply:
     reason, words_for_it = _one(fields, "reason").strip(), _lines(_one(fields, "reason-text")).strip()
     if not reason and not words_for_it:
         raise RecordError("say why you skip this question: choose a reason, or write one")
-    return Reply(Outcome.SKIP, seconds=_seconds(fields), reason=": ".join(part for part in (reason, words_for_it) if part))
+    return Reply(Outcome.SKIP, seconds=seconds_taken(fields), reason=": ".join(part for part in (reason, words_for_it) if part))
 
 
 def _said(showing: Showing, filled: Filled) -> tuple[Outcome, Payload]:
@@ -196,7 +196,7 @@ def _whole(value: str, what: str) -> int:
     return int(value)
 
 
-def _seconds(fields: Fields) -> float | None:
+def seconds_taken(fields: Fields) -> float | None:
     """Return the time to answer that the page measured; None where it measured none, or none that can be."""
     try:
         seconds = float(_one(fields, "seconds"))

@@ -7,9 +7,12 @@ import os
 import socket
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from feedback.study import require_people
+
+if TYPE_CHECKING:
+    from feedback.page.hearing import Hearing
 
 SECRET_VARIABLE = "TEXTGEN_SECRET"
 SHORTEST_SECRET = 32  # bytes
@@ -22,6 +25,8 @@ def serve(
     address: str | None = None,
     secret_file: Path | None = None,
     title: str = "Study",
+    speech: bool = False,
+    speech_model: str | None = None,
 ) -> None:
     """Serve a study's page until it is interrupted; print its address, and an invitation for the owner while nobody is enrolled.
 
@@ -32,7 +37,11 @@ def serve(
         address: what people type, where that is another, such as https://study.example.org in front of a proxy.
         secret_file: holds at least 32 bytes that sign the page's forms; the environment variable TEXTGEN_SECRET does the same.
         title: shown on every screen.
+        speech: lets people speak their answers; needs the extra "speech". Browsers give the microphone only to https, or on this machine.
+        speech_model: a path or hub name of a model that hears critiques, such as openai/whisper-tiny.en; without it they are written.
     """
+    if speech_model is not None and not speech:
+        raise ValueError("--speech-model names what hears critiques: give --speech too")
     require_people()
     secret = read_secret(secret_file)
     if not is_loopback(host) and not secret:
@@ -45,6 +54,7 @@ def serve(
         raise ValueError(f"with --host {host} say what people type to reach the page: --address https://study.example.org")
     import uvicorn
 
+    hearing = _hearing(study, speech_model, secret) if speech else None
     from feedback.page.application import make_application
     from feedback.page.desk import Desk
     from feedback.page.settings import Settings
@@ -59,7 +69,7 @@ def serve(
         if not access.has_people():
             print(f"Come in as its owner: {settings.address}/invitation/{access.invite('owner', 'owner')}", flush=True)
         config = uvicorn.Config(
-            make_application(Desk(store, Queue(store), access, settings)),
+            make_application(Desk(store, Queue(store), access, settings, hearing)),
             http="httptools",
             ws="none",
             lifespan="off",
@@ -72,6 +82,13 @@ def serve(
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
         print("Stopped. All that was acknowledged is stored.")
+
+
+def _hearing(study: str, speech_model: str | None, secret: bytes) -> Hearing:
+    """Return what hears spoken answers."""
+    from feedback.page.hearing import make_hearing
+
+    return make_hearing(study, speech_model, secret)
 
 
 def invite(

@@ -179,10 +179,14 @@ class Queue:
             name = self._choose(connection, person)
             return None if name is None else self._lease(connection, name, person, interface, session)
 
-    def answer(self, person: Person, lease: str, key: str, reply: Reply) -> Answer:
+    def answer(self, person: Person, lease: str, key: str, reply: Reply, interface: Interface | None = None) -> Answer:
         """Store what a person says of what they were shown, and return it once it is lasting.
 
         The same key again gives the answer that is stored. A second answer to the same question supersedes the first.
+
+        Args:
+            interface: by which it was said, where it was shown by another, as with a spoken answer to a page. The answer then gets a lease
+                of its own, in the order that was shown.
 
         Errors: KeyError for an unknown lease, NotYoursError for somebody else's, RecordError for what the question does not take, or a key
         that was used for another answer.
@@ -208,6 +212,11 @@ class Queue:
             stored = self.store.find(Answer, said.id, connection)
             if stored is not None:
                 return _same(stored, said)
+            if interface is not None and interface is not shown.interface:
+                attempt = connection.execute(NUM_SHOWN, {"question": question.id, "person": person.id}).scalar_one()
+                other = replace(shown, interface=interface, attempt=attempt)
+                self.store.append(connection, [Return(lease, self.store.clock()), other])
+                said = replace(said, lease=other.id)
             self.store.append(connection, [said])
             return said
 

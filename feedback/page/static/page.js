@@ -217,6 +217,7 @@
     const keys = main.querySelector("#keys-on");
     if (keys) keys.checked = hasKeys();
     document.documentElement.classList.toggle("no-keys", !hasKeys());
+    document.dispatchEvent(new Event("prepared"));
   }
 
   // Keys.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -10,6 +11,10 @@ import rich.style  # noqa: F401  (it draws from `random` when first imported: he
 
 # Read once, when huggingface_hub is first imported: so it is set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# A shell that runs the tests in the background ignores Ctrl-C, and every process that a test starts would, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 from tests.isolation import block_network, guard_random_state
 

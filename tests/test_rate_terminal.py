@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -197,18 +199,17 @@ def terminal(path, *, environment=None):
 def read_until(controller, text, seconds=30):
     seen, until = "", time.monotonic() + seconds
     while text not in seen and time.monotonic() < until:
-        seen += os.read(controller, 65536).decode("utf-8", "replace")
+        if select.select([controller], [], [], 0.5)[0]:
+            seen += os.read(controller, 65536).decode("utf-8", "replace")
     assert text in seen, seen
     return seen
 
 
 def drained(process, controller):
     """Read until the process has ended, for which a terminal waits; return its status."""
-    try:
-        while os.read(controller, 65536):
+    with suppress(OSError):  # the other end is closed
+        while select.select([controller], [], [], 30)[0] and os.read(controller, 65536):
             pass
-    except OSError:  # the other end is closed
-        pass
     os.close(controller)
     return process.wait(timeout=20)
 

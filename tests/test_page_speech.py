@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feedback.page.hearing import Hearing
+from feedback.__main__ import main
+from feedback.page.hearing import Hearing, make_hearing
 from feedback.speech.artefacts import Artefacts
 from feedback.speech.recogniser import Heard
 from feedback.speech.recording import RATE, Recording, write_wav
@@ -261,8 +262,6 @@ def test_no_other_address_takes_a_file(study):
 @pytest.mark.skipif(importlib.util.find_spec("pocketsphinx") is None, reason="pocketsphinx, which hears commands, is not installed")
 @pytest.mark.skipif(not can_speak(), reason="espeak-ng, which says the commands, is not installed")
 def test_synthetic_speech_becomes_an_answer(tmp_path):
-    from feedback.page.hearing import make_hearing
-
     made = desk(tmp_path / "study.db")
     made = replace(made, hearing=make_hearing(tmp_path / "study.db"))
     made.store.submit(*one_of_each(kinds=(Kind.RATE, Kind.COMPARE)))
@@ -274,3 +273,19 @@ def test_synthetic_speech_becomes_an_answer(tmp_path):
         confirm(visitor, speak(visitor, write_wav(say("they are equal"))).json()["spoken"])
         assert [(answer.outcome, answer.payload) for answer in answers(made.store)] == [(Outcome.ANSWERED, {"step": 4}), (Outcome.TIE, {})]
         assert all(answer.confidence >= made.hearing.least_confidence for answer in answers(made.store))
+
+
+def test_a_model_for_critiques_without_speech_is_refused(capsys):
+    assert main(["serve", "--speech-model", "some/model"]) == 1
+    assert "give --speech too" in capsys.readouterr().err
+
+
+def test_a_study_in_a_database_server_has_no_folder_for_recordings():
+    with pytest.raises(ValueError, match="use a study in a file"):
+        make_hearing("postgresql://host/name")
+
+
+def test_without_pocketsphinx_it_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr("feedback.speech.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "textgen-gym\[speech\]"'):
+        make_hearing("study.db")

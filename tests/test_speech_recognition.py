@@ -100,6 +100,15 @@ def test_a_word_that_the_dictionary_lacks_is_left_out(recogniser):
     assert recogniser(say("one"), with_unknown).text == "one"
 
 
+@needs_commands
+def test_what_is_as_loud_all_the_time_is_steady_and_speech_is_not():
+    from feedback.speech.command_recogniser import is_steady
+
+    assert is_steady(noise(2.0).samples)
+    if can_speak():
+        assert not is_steady(say("good", noise_decibels=5.0).samples)
+
+
 @needs_voices
 def test_noise_is_added_at_the_stated_distance():
     clean, loud = say("the first is better"), say("the first is better", noise_decibels=10.0)

@@ -115,6 +115,7 @@ class CommandRecogniser:
     def _decode(self, search: str, raw: bytes) -> tuple[str, float, int]:
         """Return the best words, their log-probability in nats, and their frames without silence."""
         decoder = self._decoder
+        decoder.reinit_feat()  # its front end keeps what it heard before
         decoder.activate_search(search)
         decoder.start_utt()
         decoder.process_raw(raw, full_utt=True)

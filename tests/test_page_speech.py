@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feedback.__main__ import main
 from feedback.page.hearing import Hearing, make_hearing
+from feedback.page.serving import serve
 from feedback.speech.artefacts import Artefacts
 from feedback.speech.recogniser import Heard
 from feedback.speech.recording import RATE, Recording, write_wav
@@ -108,7 +108,9 @@ def test_the_first_is_what_stands_first_on_the_screen(study, says, words, letter
     visitor, says.next = at(study, Kind.COMPARE), Heard(words, 0.99)
     showing = study.queue.show(study.store.enrol("rater-1"), visitor.fields()["lease"])
     confirm(visitor, speak(visitor).json()["spoken"])
-    assert answers(study.store)[-1].payload["groups"][0] == [showing.passages[letter].id]
+    stored = answers(study.store)[-1]
+    assert stored.payload["groups"][0] == [showing.passages[letter].id]
+    assert study.store.record(Lease, stored.lease).order == showing.lease.order
 
 
 @pytest.mark.parametrize("heard", [Heard("very good", 1.0), Heard("they are equal", 0.2), Heard("", 0.0)])
@@ -275,9 +277,9 @@ def test_synthetic_speech_becomes_an_answer(tmp_path):
         assert all(answer.confidence >= made.hearing.least_confidence for answer in answers(made.store))
 
 
-def test_a_model_for_critiques_without_speech_is_refused(capsys):
-    assert main(["serve", "--speech-model", "some/model"]) == 1
-    assert "give --speech too" in capsys.readouterr().err
+def test_a_model_for_critiques_without_speech_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="give --speech too"):
+        serve(str(tmp_path / "study.db"), speech_model="some/model")
 
 
 def test_a_study_in_a_database_server_has_no_folder_for_recordings():

@@ -10,7 +10,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from feedback.page.hearing import Hearing
+from feedback.page.hearing import Hearing, make_hearing
+from feedback.page.serving import serve
 from feedback.speech.artefacts import Artefacts
 from feedback.speech.recogniser import Heard
 from feedback.speech.recording import RATE, Recording, write_wav
@@ -107,7 +108,9 @@ def test_the_first_is_what_stands_first_on_the_screen(study, says, words, letter
     visitor, says.next = at(study, Kind.COMPARE), Heard(words, 0.99)
     showing = study.queue.show(study.store.enrol("rater-1"), visitor.fields()["lease"])
     confirm(visitor, speak(visitor).json()["spoken"])
-    assert answers(study.store)[-1].payload["groups"][0] == [showing.passages[letter].id]
+    stored = answers(study.store)[-1]
+    assert stored.payload["groups"][0] == [showing.passages[letter].id]
+    assert study.store.record(Lease, stored.lease).order == showing.lease.order
 
 
 @pytest.mark.parametrize("heard", [Heard("very good", 1.0), Heard("they are equal", 0.2), Heard("", 0.0)])
@@ -261,8 +264,6 @@ def test_no_other_address_takes_a_file(study):
 @pytest.mark.skipif(importlib.util.find_spec("pocketsphinx") is None, reason="pocketsphinx, which hears commands, is not installed")
 @pytest.mark.skipif(not can_speak(), reason="espeak-ng, which says the commands, is not installed")
 def test_synthetic_speech_becomes_an_answer(tmp_path):
-    from feedback.page.hearing import make_hearing
-
     made = desk(tmp_path / "study.db")
     made = replace(made, hearing=make_hearing(tmp_path / "study.db"))
     made.store.submit(*one_of_each(kinds=(Kind.RATE, Kind.COMPARE)))
@@ -274,3 +275,19 @@ def test_synthetic_speech_becomes_an_answer(tmp_path):
         confirm(visitor, speak(visitor, write_wav(say("they are equal"))).json()["spoken"])
         assert [(answer.outcome, answer.payload) for answer in answers(made.store)] == [(Outcome.ANSWERED, {"step": 4}), (Outcome.TIE, {})]
         assert all(answer.confidence >= made.hearing.least_confidence for answer in answers(made.store))
+
+
+def test_a_model_for_critiques_without_speech_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="give --speech too"):
+        serve(str(tmp_path / "study.db"), speech_model="some/model")
+
+
+def test_a_study_in_a_database_server_has_no_folder_for_recordings():
+    with pytest.raises(ValueError, match="use a study in a file"):
+        make_hearing("postgresql://host/name")
+
+
+def test_without_pocketsphinx_it_says_how_to_install_it(monkeypatch):
+    monkeypatch.setattr("feedback.speech.find_spec", lambda name: None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "textgen-gym\[speech\]"'):
+        make_hearing("study.db")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
 import numpy as np
 import pytest
 
+from feedback.speech.recogniser import NOTHING
 from feedback.speech.recording import RATE, Recording, RecordingError
 from feedback.speech.speech_synthesis import Voice, can_speak, noise, say, silence
 from feedback.speech.spoken_commands import CONFIRMATION, Commands, commands_for
@@ -69,8 +71,7 @@ def test_very_good_is_not_taken_for_equal(recogniser):
 @pytest.mark.parametrize("loudness", [0.01, 0.1, 0.5])
 def test_noise_is_not_taken_for_a_command(recogniser, loudness):
     for commands in (RATING, COMPARISON):
-        heard = recogniser(noise(1.5, loudness), commands)
-        assert heard.confidence < LEAST_CONFIDENCE
+        assert recogniser(noise(1.5, loudness), commands) == NOTHING
 
 
 @needs_commands
@@ -98,6 +99,15 @@ def test_what_was_said_before_changes_nothing(recogniser):
 def test_a_word_that_the_dictionary_lacks_is_left_out(recogniser):
     with_unknown = Commands({"one": ("one",), "other": ("qwzx",), "third": ("second",)})
     assert recogniser(say("one"), with_unknown).text == "one"
+
+
+@needs_commands
+def test_what_is_as_loud_all_the_time_is_steady_and_speech_is_not():
+    from feedback.speech.command_recogniser import is_steady
+
+    assert is_steady(noise(2.0).samples)
+    if can_speak():
+        assert not is_steady(say("good", noise_decibels=5.0).samples)
 
 
 @needs_voices
@@ -140,13 +150,14 @@ def tiny_model(tmp_path_factory):
     return folder
 
 
+@pytest.mark.draws_globally  # transformers draws weights before it loads them
 def test_free_speech_is_whatever_the_model_writes_and_claims_no_confidence(tiny_model):
     from feedback.speech.free_speech import FreeSpeech
 
     hear = FreeSpeech(str(tiny_model))
     sound = noise(1.0)
     heard = hear(sound)
-    assert heard.text and set(heard.text) <= set("abcdefgh ")
+    assert set(re.sub("<[^>]+>", "", heard.text)) & set("abcdefgh")
     assert heard.confidence is None
     assert hear(sound) == heard
     assert hear(sound, RATING).text == ""  # letters are no rating

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from feedback.speech import require_speech
 from feedback.speech.recogniser import NOTHING, Heard
@@ -29,7 +30,11 @@ from feedback.speech.spoken_commands import Commands
 LONGEST_COMMAND = 10.0  # seconds
 SHIFT = 1024  # pocketsphinx keeps scores in steps of 1024 of its smallest unit
 WEIGHTS = (0.0, 1.0, 1.0)  # b0, b1, b2
-PADDING = 0.25  # seconds of quiet that the decoder expects around speech
+PADDING = 0.2  # seconds of quiet that the decoder expects around speech
+DITHER = 10.0  # of the noise that is added; a sample is at most 32,767
+QUIET_END = 10 ** (-40 / 20)  # of the loudest, below which the ends are cut off
+STEADY = 10 ** (3 / 20)  # the loudest tenth of a second of steady noise against its quietest
+MOST_RIVAL = 1000.0  # nats, where nothing else can be heard
 MOST_GRAMMARS = 200  # kept in the decoder
 
 
@@ -91,28 +96,32 @@ class CommandRecogniser:
         if audio.seconds > LONGEST_COMMAND:
             raise RecordingError(f"a command has at most {LONGEST_COMMAND:g} s, got {audio.seconds:.1f} s: say only the answer")
         audio.check_is_heard()
-        raw = _padded(audio.at_rate(RATE))
+        samples = audio.at_rate(RATE).samples
+        if is_steady(samples):
+            return None
+        raw = _prepared(samples)
         with self._lock:
             phrase, score, frames = self._decode(self._grammar(tuple(commands.meanings)), raw)
-            if not phrase:
-                return None
+            if phrase not in commands.meanings:
+                return None  # no phrase was finished
             rest = commands.without(commands.meanings[phrase])
-            other, rival = "", math.inf
+            other, rival = "", MOST_RIVAL
             if rest is not None:
                 other, best, _ = self._decode(self._grammar(tuple(rest.meanings)), raw)
-                rival = score - best
+                rival = score - best if other else MOST_RIVAL
             _, filler, _ = self._decode("phones", raw)
-        return Evidence(phrase, other, rival, (score - filler) / max(1, frames))
+        return None if math.isinf(filler) else Evidence(phrase, other, rival, (score - filler) / max(1, frames))
 
     def _decode(self, search: str, raw: bytes) -> tuple[str, float, int]:
         """Return the best words, their log-probability in nats, and their frames without silence."""
         decoder = self._decoder
+        decoder.reinit_feat()  # its front end keeps what it heard before
         decoder.activate_search(search)
         decoder.start_utt()
         decoder.process_raw(raw, full_utt=True)
         decoder.end_utt()
         found = decoder.hyp()
-        if found is None or not found.hypstr:
+        if found is None or found.best_score <= 0:
             return "", -math.inf, 0
         frames = sum(part.end_frame - part.start_frame + 1 for part in decoder.seg() if not part.word.startswith(("<", "(")))
         return found.hypstr, SHIFT * math.log(found.best_score), frames
@@ -152,8 +161,21 @@ def _decoder() -> Any:
     return decoder
 
 
-def _padded(audio: Recording) -> bytes:
-    """Return the samples with a little quiet noise around them; the same for the same recording."""
-    size = int(PADDING * RATE)
-    quiet = np.random.default_rng(0).normal(0, 3, 2 * size).round().astype(np.int16)
-    return np.concatenate([quiet[:size], audio.samples, quiet[size:]]).astype("<i2").tobytes()
+def _prepared(samples: NDArray[np.int16]) -> bytes:
+    """Return what is decoded: quiet ends cut off, and faint noise over all of it, the same for the same recording.
+
+    A microphone's silence is never exactly zero, and the acoustic model knows no sound that is.
+    """
+    block = RATE // 50
+    levels = np.sqrt((samples[: len(samples) // block * block].reshape(-1, block).astype(np.float64) ** 2).mean(axis=1))
+    loud = np.flatnonzero(levels >= levels.max() * QUIET_END)
+    kept = np.pad(samples[loud[0] * block : (loud[-1] + 1) * block].astype(np.float64), int(PADDING * RATE))
+    kept += np.random.default_rng(0).normal(0, DITHER, len(kept))
+    return kept.round().clip(-(2**15), 2**15 - 1).astype("<i2").tobytes()
+
+
+def is_steady(samples: NDArray[np.int16]) -> bool:
+    """Say whether a sound is as loud all the time, as a fan or a hiss is and speech is not."""
+    block = RATE // 10
+    levels = np.sqrt((samples[: len(samples) // block * block].reshape(-1, block).astype(np.float64) ** 2).mean(axis=1))
+    return bool(levels.max() < levels.min() * STEADY)

@@ -5,7 +5,6 @@ Everything runs in worker processes with one thread each, however many there are
 
 from __future__ import annotations
 
-import ast
 import multiprocessing
 import os
 import time
@@ -22,7 +21,7 @@ import torch
 import text_env  # noqa: F401  (registers the environments)
 from agents import CausalPolicy, TabularPolicy, collect, evaluate, load
 from benchmarks.sides import Side
-from text_env.names import resolve
+from text_env.names import named_values, resolve
 
 VectorEnv = gym.vector.VectorEnv[Any, Any, Any]
 TRAINING, EVALUATION = 0, 1  # what a seed is for
@@ -57,7 +56,7 @@ class Setting:
             raise ValueError(f"there is no environment {self.env!r}; there are {known}")
         if self.model == TABLE and self.evaluation_split == "held_out":
             raise ValueError('a table learns nothing about prompts that it has not seen: with model "table" give --evaluation-split train')
-        taken = OWN_OPTIONS & set(env_options(self.env_options))
+        taken = OWN_OPTIONS & set(named_values(self.env_options))
         if taken:
             raise ValueError(f"{', '.join(sorted(taken))} cannot be among env_options: the comparison sets it, or has an option for it")
 
@@ -76,7 +75,7 @@ class Setting:
             split=split,
             group_size=group_size,
             **{name: value for name, value in chosen.items() if value is not None},
-            **env_options(self.env_options),
+            **named_values(self.env_options),
         )
 
 
@@ -134,20 +133,6 @@ class Failure:
     seed: int
     reason: str
     trace: str
-
-
-def env_options(texts: Sequence[str]) -> dict[str, Any]:
-    """Read arguments of an environment from NAME=VALUE; a value that is no Python literal is a text."""
-    options: dict[str, Any] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not equals or not name.isidentifier():
-            raise ValueError(f"an option of the environment must look like NAME=VALUE, got {text!r}")
-        try:
-            options[name] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            options[name] = value
-    return options
 
 
 def seed_of(seed: int, purpose: int, number: int = 0) -> int:

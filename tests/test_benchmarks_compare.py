@@ -10,8 +10,9 @@ from benchmarks.__main__ import main
 from benchmarks.compare import CompareOptions, figures_of, jobs_of, measurements_of, pairs_of, report, table_of, verdict
 from benchmarks.intervals import pairs_needed
 from benchmarks.paired_curves import paired_figure
-from benchmarks.paired_runs import TRAINING, Failure, Job, Point, Setting, SideRun, check_pairs, env_options, run_all, run_job, seed_of
+from benchmarks.paired_runs import TRAINING, Failure, Job, Point, Setting, SideRun, check_pairs, run_all, run_job, seed_of
 from benchmarks.sides import read_side
+from text_env.names import named_values
 
 pytestmark = pytest.mark.draws_globally  # tyro does, where pytest is loaded, to check its own cache
 
@@ -125,7 +126,7 @@ def test_numbers_that_are_too_small_are_refused(options, message):
 
 
 def test_options_of_the_environment_are_literals_or_texts():
-    assert env_options(["rule=sort", "max_new_tokens=4", "stop=('a',)"]) == {"rule": "sort", "max_new_tokens": 4, "stop": ("a",)}
+    assert named_values(["rule=sort", "max_new_tokens=4", "stop=('a',)"]) == {"rule": "sort", "max_new_tokens": 4, "stop": ("a",)}
 
 
 def test_there_are_no_other_commands(capsys):

@@ -15,7 +15,7 @@ from feedback.speech.command_recogniser import WEIGHTS, CommandRecogniser
 from feedback.speech.understanding import LEAST_CONFIDENCE
 
 
-def measure(json: Path | None = None, most_wrong: float = 0.01, every: int = 1) -> None:
+def measure(json: Path | None = None, most_wrong: float = 0.02, every: int = 1) -> None:
     """Synthesise commands, understand them, and show how many were understood rightly, wrongly, or not at all.
 
     Args:

@@ -29,7 +29,7 @@ from feedback.speech.spoken_commands import Commands
 
 LONGEST_COMMAND = 10.0  # seconds
 SHIFT = 1024  # pocketsphinx keeps scores in steps of 1024 of its smallest unit
-WEIGHTS = (0.0, 1.0, 1.0)  # b0, b1, b2
+WEIGHTS = (2.219, 0.504, 1.487)  # b0, b1, b2, fitted by `python -m feedback.speech`
 PADDING = 0.2  # seconds of quiet that the decoder expects around speech
 DITHER = 10.0  # of the noise that is added; a sample is at most 32,767
 QUIET_END = 10 ** (-40 / 20)  # of the loudest, below which the ends are cut off

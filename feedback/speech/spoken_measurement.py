@@ -135,7 +135,7 @@ def _inputs(evidence: Evidence) -> list[float]:
     return [1.0, math.log1p(max(0.0, evidence.rival)), evidence.filler]
 
 
-def choose_threshold(trials: Sequence[Trial], weights: Sequence[float], most_wrong: float = 0.01) -> float:
+def choose_threshold(trials: Sequence[Trial], weights: Sequence[float], most_wrong: float = 0.02) -> float:
     """Return the lowest confidence, in hundredths, above which at most a share `most_wrong` of what is understood is wrong."""
     for hundredth in range(50, 100):
         accepted = [trial for trial in trials if trial.is_accepted(weights, hundredth / 100)]

@@ -11,12 +11,14 @@ import sys
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from feedback.study.database import _prepare
 from feedback.study.queueing import Queue
 from feedback.study.records import Answer, Closing, Kind, Lease, Outcome, Passage, Question, RecordError, Return
 from feedback.study.store import Store
@@ -271,6 +273,20 @@ def test_threads_may_open_new_databases_at_once(tmp_path):
         assert list(pool.map(opened, range(8))) == list(range(8))
     with Store(tmp_path / "0.db") as made:
         assert len(list(made.entries())) == 6
+
+
+def test_many_connections_may_be_the_first_to_a_new_file(tmp_path):
+    for attempt in range(30):
+        path, all_here = tmp_path / f"{attempt}.db", threading.Barrier(8)
+
+        def connected(_: int, path: Path = path, all_here: threading.Barrier = all_here) -> str:
+            all_here.wait()
+            with closing(sqlite3.connect(path)) as connection:
+                _prepare(connection, None)
+                return connection.execute("PRAGMA journal_mode").fetchone()[0]
+
+        with ThreadPoolExecutor(8) as pool:
+            assert set(pool.map(connected, range(8))) == {"wal"}
 
 
 def test_sixteen_threads_lose_nothing_and_say_nothing_twice(tmp_path):

@@ -6,7 +6,9 @@ Transactions that write follow each other: within a process by a lock, between p
 
 from __future__ import annotations
 
+import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +20,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError
 
 from feedback.study.tables import LAYOUT
 
+BETWEEN_TRIES = 0.005  # seconds
 SECONDS_TO_WAIT = 60  # for another process's transaction
 ADVISORY_LOCK = 0x7465_7874  # any number that other programs on the same server do not use
 MIGRATING = threading.Lock()  # Alembic keeps what it works on in its modules
@@ -104,9 +107,23 @@ def _prepare(connection: Any, record: Any) -> None:
     connection.isolation_level = None  # the driver begins no transactions of its own
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout = {SECONDS_TO_WAIT * 1000}")
-    cursor.execute("PRAGMA journal_mode = WAL")
+    _use_write_ahead_log(cursor)
     cursor.execute("PRAGMA synchronous = FULL")  # what is acknowledged survives a power cut
     cursor.close()
+
+
+def _use_write_ahead_log(cursor: Any) -> None:
+    """Switch a new file to its write-ahead log. SQLite does not wait for others here, whatever its time limit: so it is tried again."""
+    until = time.monotonic() + SECONDS_TO_WAIT
+    while True:
+        try:
+            if cursor.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+                cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(BETWEEN_TRIES)
 
 
 def _begin(connection: Connection) -> None:

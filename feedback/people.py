@@ -139,10 +139,12 @@ class HumanFeedback(Source):
         """Ask about each episode, wait for the answers, and return what they come to."""
         tickets = self.submit(episodes)
         began, noted = time.monotonic(), False
+        found: dict[int, Judgement | None] = dict.fromkeys(range(len(tickets)))
         while True:
-            found = self.judgements(tickets)
+            still = [number for number, judgement in found.items() if judgement is None]
+            found.update(zip(still, self.judgements([tickets[number] for number in still]), strict=True))
             waited = time.monotonic() - began
-            missing = sum(judgement is None for judgement in found)
+            missing = sum(judgement is None for judgement in found.values())
             if not missing or (self.wait is not None and waited >= self.wait):
                 break
             if not noted and waited >= SECONDS_UNTIL_NOTE:
@@ -154,7 +156,7 @@ class HumanFeedback(Source):
                     self.study,
                 )
             time.sleep(self.poll)
-        return [self._checked(ticket, judgement) for ticket, judgement in zip(tickets, found, strict=True)]
+        return [self._checked(ticket, judgement) for ticket, judgement in zip(tickets, found.values(), strict=True)]
 
     def submit(self, episodes: Sequence[Episode], policy: str = "", version: int = 0) -> list[Ticket]:
         """Put questions about episodes into the study, and return a ticket for each; nobody is waited for.
@@ -190,8 +192,10 @@ class HumanFeedback(Source):
         """
         wanted = list(dict.fromkeys(name for ticket in tickets for name in ticket.questions))
         standings = self._store.standings(wanted)
-        values = self._encoded(standings.values())
-        return [self._judgement(ticket, standings, values) for ticket in tickets]
+        is_over = [all(standings[name].is_settled for name in ticket.questions) for ticket in tickets]
+        decided = dict.fromkeys(name for ticket, over in zip(tickets, is_over, strict=True) if over for name in ticket.questions)
+        values = self._encoded(standings[name] for name in decided)
+        return [self._judgement(ticket, standings, values) if over else None for ticket, over in zip(tickets, is_over, strict=True)]
 
     def cancel(self, tickets: Iterable[Ticket]) -> None:
         """Ask nobody any more about these."""
@@ -277,11 +281,7 @@ class HumanFeedback(Source):
             found[question.id] = [encode_answer(question, answer, passages, self._critic) for answer in standing.answers]
         return found
 
-    def _judgement(
-        self, ticket: Ticket, standings: Mapping[str, Standing], values: Mapping[str, list[dict[str, Encoded]]]
-    ) -> Judgement | None:
-        if any(not standings[name].is_settled for name in ticket.questions):
-            return None
+    def _judgement(self, ticket: Ticket, standings: Mapping[str, Standing], values: Mapping[str, list[dict[str, Encoded]]]) -> Judgement:
         usable = [name for name in ticket.questions if standings[name].is_usable]
         said = [encoded[ticket.passage] for name in usable for encoded in values[name]]
         given = [answer for name in usable for answer in standings[name].answers]

@@ -77,7 +77,7 @@ def collect(env: Env, agent: Agent, num_episodes: int, seed: int | None = None, 
             active &= ~over
     if pending:
         _judge_pending(recorder, env, pending)
-    rollout = recorder.rollout(group_size, _version(agent))
+    rollout = recorder.rollout(group_size, version_of(agent))
     _check_groups(rollout, group_size)
     return rollout
 
@@ -193,5 +193,6 @@ def _check_groups(rollout: Rollout, group_size: int) -> None:
         )
 
 
-def _version(agent: Agent) -> int:
+def version_of(agent: Agent) -> int:
+    """Return how many updates an agent's policy has had; 0 for an agent without one."""
     return int(getattr(getattr(agent, "policy", None), "version", 0))

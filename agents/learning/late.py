@@ -17,9 +17,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from agents.agent import Agent
-from agents.learning.collect import Env, collect
-from agents.learning.recorder import earners
-from agents.learning.rollout import BoolArray, IntArray, Rollout
+from agents.learning.collect import Env, collect, version_of
+from agents.learning.recorder import pay
+from agents.learning.rollout import BoolArray, Rollout
 from text_env.episode import Episode, Judgement
 
 
@@ -143,7 +143,7 @@ class LateRollouts:
             if sum(int(self._ready(part).sum()) for part in self._parts) >= num_episodes:
                 return self._take()
             if self.num_waiting + num_episodes <= self.source.most_waiting:
-                self.source.write_as(self.name, self._version())
+                self.source.write_as(self.name, version_of(self.agent))
                 self._add(collect(self.env, self.agent, num_episodes, seed=next(seeds)))
             else:
                 time.sleep(self.source.poll)
@@ -174,7 +174,7 @@ class LateRollouts:
     def _drop_old(self) -> None:
         """Give up what was written too many updates ago."""
         for part in self._parts:
-            if self._version() - part.rollout.version > self.source.max_age:
+            if version_of(self.agent) - part.rollout.version > self.source.max_age:
                 rows = np.flatnonzero(~part.is_taken)
                 episodes = [part.rollout.episodes[row] for row in rows if not part.is_settled[row]]
                 self.source.give_up([episode for episode in episodes if episode is not None])
@@ -196,14 +196,11 @@ class LateRollouts:
             ready = self._ready(part)
             if ready.any():
                 taken.append(part.rollout.take(np.flatnonzero(ready)))
-                ages.append((self._version() - part.rollout.version) * int(ready.sum()))
+                ages.append((version_of(self.agent) - part.rollout.version) * int(ready.sum()))
                 part.is_taken |= ready
         joined = Rollout.joined(taken)
         self.age = sum(ages) / len(joined)
         return joined
-
-    def _version(self) -> int:
-        return int(getattr(getattr(self.agent, "policy", None), "version", 0))
 
 
 def scored(rollout: Rollout, judged: Sequence[tuple[int, Judgement]]) -> Rollout:
@@ -217,9 +214,5 @@ def scored(rollout: Rollout, judged: Sequence[tuple[int, Judgement]]) -> Rollout
         if judgement.score is None:
             continue
         scores[row], is_scored[row] = judgement.score, True
-        columns: IntArray = np.flatnonzero(rollout.is_action[row])
-        if judgement.token_scores is None:
-            rewards[row, columns[-1]] += judgement.score
-        else:
-            np.add.at(rewards[row], earners(rollout.is_action[row], len(judgement.token_scores)), judgement.token_scores)
+        pay(rewards[row], rollout.is_action[row], judgement, pays=True, move=True)
     return replace(rollout, scores=scores, is_scored=is_scored, rewards=rewards)

@@ -14,6 +14,7 @@ from text_env.episode import Ending, Episode, Judgement
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]
+FloatArray = npt.NDArray[np.float64]
 
 
 class Recorder:
@@ -103,12 +104,7 @@ class Recorder:
             return
         self.scores[slot] = judgement.score
         self.is_scored[slot] = True
-        last = int(np.flatnonzero(self.is_action[slot])[-1])
-        if pays:
-            self.rewards[slot, last] += judgement.score
-        if move and judgement.token_scores is not None:
-            self.rewards[slot, last] -= judgement.score
-            np.add.at(self.rewards[slot], earners(self.is_action[slot], len(judgement.token_scores)), judgement.token_scores)
+        pay(self.rewards[slot], self.is_action[slot], judgement, pays, move)
 
     def rollout(self, group_size: int, version: int) -> Rollout:
         """Return everything, trimmed to the longest response and the longest text."""
@@ -150,6 +146,22 @@ class Recorder:
                 self._mask_rows.append(action_mask[first[number]].copy())
             numbers[number] = self._mask_table[key]
         return numbers[place.reshape(-1)]
+
+
+def pay(rewards: FloatArray, is_action: BoolArray, judgement: Judgement, pays: bool, move: bool) -> None:
+    """Write what a judgement pays into the rewards of one episode: on its last action, or on the tokens that earned it.
+
+    Args:
+        rewards: [T], changed. is_action: [T].
+        judgement: with a score. pays, move: see `Recorder.judge`.
+    """
+    assert judgement.score is not None
+    last = int(np.flatnonzero(is_action)[-1])
+    if pays:
+        rewards[last] += judgement.score
+    if move and judgement.token_scores is not None:
+        rewards[last] -= judgement.score
+        np.add.at(rewards, earners(is_action, len(judgement.token_scores)), judgement.token_scores)
 
 
 def earners(is_action: BoolArray, num_tokens: int) -> IntArray:

@@ -84,7 +84,11 @@ class Curve:
 
 @dataclass(frozen=True)
 class Picture:
-    """Hold the picture of what people thought of each version. ticks: (place, word) along each axis."""
+    """Hold the picture of what people thought of each version.
+
+    Args:
+        across, up: (place, word) of the marks of each axis. left, right: ends of the horizontal one.
+    """
 
     curves: tuple[Curve, ...]
     across: tuple[tuple[float, str], ...]
@@ -92,6 +96,8 @@ class Picture:
     num_answers: int
     width: int = WIDTH
     height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
 
 
 def picture(versions: Sequence[VersionOpinion]) -> Picture | None:

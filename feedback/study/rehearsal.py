@@ -55,13 +55,14 @@ class NoisyRater:
     def reply(self, showing: Showing, person: Person) -> Reply:
         """Return what this person says of what they are shown."""
         generator = self._generator(showing, person)
-        utilities = self.utilities([showing_passage for showing_passage in _in_one_order(showing)])
+        passages = _in_one_order(showing)
+        utilities = self.utilities(passages)
         if any(value is None for value in utilities) or showing.question.kind in (Kind.CORRECT, Kind.SPAN):
             return Reply(Outcome.ABSTAIN)
         felt = np.array(utilities, dtype=np.float64) + self.noise * generator.normal(size=len(utilities))
         if generator.random() < self.lapse:
             felt = generator.uniform(-1.0, 1.0, size=len(felt))
-        names = [passage.id for passage in _in_one_order(showing)]
+        names = [passage.id for passage in passages]
         return self._said(showing, names, felt)
 
     def answer_all(self, queue: Queue, person: Person, limit: int | None = None) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from feedback.aggregation.agreement import share_interval
 from feedback.encoding.critique_table import label_of
 from feedback.encoding.encoded import Encoded
 
@@ -20,7 +20,6 @@ FloatArray = npt.NDArray[np.float64]
 Encoder = Callable[[str], Encoded]
 RESAMPLES = 4000
 COVERAGE = 0.95
-NORMAL_QUANTILE = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -79,18 +78,15 @@ def figures(result: Outcomes) -> dict[str, Figure]:
 
 
 def wilson(successes: int, n: int) -> Figure:
-    """Return a share with its interval (Wilson 1927).
-
-    (p + z^2 / 2n +- z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n),   z = 1.96
+    """Return a share with its interval (Wilson 1927), see `share_interval`.
 
     Errors: ValueError for more successes than trials, or no trial.
     """
     if not 0 <= successes <= n or n == 0:
         raise ValueError(f"successes must be from 0 to n, and n at least 1, got {successes} of {n}")
-    share, square = successes / n, NORMAL_QUANTILE**2 / n
-    middle = (share + square / 2) / (1 + square)
-    half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return Figure(share, "share", max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half)), n)
+    share, low, high = share_interval(successes, n)
+    assert share is not None and low is not None and high is not None  # there is a trial
+    return Figure(share, "share", min(share, low), max(share, high), n)
 
 
 def bootstrap_mean(values: FloatArray, unit: str = "share") -> Figure:

@@ -144,5 +144,5 @@ def _check_numbers(table: Labels | Comparisons, **names_of: str) -> None:
             )
         if numbers.shape != (length,):
             raise ValueError(f"{array} must have one number for each of {length} answers, got the shape {numbers.shape}")
-        if numbers.size and not (0 <= numbers.min() and numbers.max() < len(known)):
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(known)):
             raise ValueError(f"{array} must be numbers of the {len(known)} {names}, got {numbers.min()} to {numbers.max()}")

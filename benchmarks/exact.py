@@ -22,6 +22,7 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.best_of_pool import exact_best_of_n
 from benchmarks.measure import Measurement, mean, write_json
 
 Kind = Literal["tabular", "transformer"]
@@ -179,10 +180,8 @@ def make_policy(kind: Kind, task: Any, seed: int, value_head: bool) -> Any:
 def best_of_n(task: Any, logprobs: Any, n: int) -> Any:
     """Return the policy, as tables of log-probabilities, that the best of n responses of another policy come from.
 
-    P(the best of n is y) = (F(score(y))^n - F(less than score(y))^n) * p(y) / P(score = score(y)),   F = distribution of the score
-
     Args:
-        logprobs: [num_prompts, num_prefixes, V]. n: responses per prompt; of equally good ones the first is taken.
+        logprobs: [num_prompts, num_prefixes, V]. n: responses per prompt.
 
     Returns: [num_prompts, num_prefixes, V].
     """
@@ -191,12 +190,7 @@ def best_of_n(task: Any, logprobs: Any, n: int) -> Any:
     nodes = np.flatnonzero(tree.is_finished)
     chosen = np.zeros_like(visits)
     for prompt in range(len(visits)):
-        probabilities, scores = visits[prompt, nodes], task.scores[prompt, nodes].round(12)
-        level = np.unique(scores, return_inverse=True)[1]
-        mass = np.bincount(level, probabilities)
-        up_to = np.minimum(np.cumsum(mass), 1.0)
-        best = up_to**n - np.concatenate([[0.0], up_to[:-1]]) ** n
-        chosen[prompt, nodes] = probabilities * (best / mass)[level]
+        chosen[prompt, nodes] = exact_best_of_n(visits[prompt, nodes], task.scores[prompt, nodes].round(12), n)
     return _conditional(tree, chosen)
 
 

@@ -82,17 +82,6 @@ def fit_gao_curve(kl: npt.ArrayLike, score: npt.ArrayLike, method: Method, weigh
     return GaoCurve(method, float(a), float(b), float(np.sqrt((weights * left**2).sum() / weights.sum())))
 
 
-def best_of_n_kl(n: npt.ArrayLike) -> FloatArray:
-    """Return how far the best of n responses is from one response, in nats: ln n - (n - 1) / n.
-
-    Exact where no two responses score the same, a bound from above where some do (Beirami et al. 2024, arXiv:2401.01879).
-    """
-    number = np.asarray(n, dtype=np.float64)
-    if not (number >= 1).all():
-        raise ValueError(f"the best of n needs n of at least 1, got {number.min()}")
-    return np.asarray(np.log(number) - (number - 1) / number)
-
-
 def _d_log_d(d: FloatArray) -> FloatArray:
     return np.asarray(d * np.log(np.where(d > 0, d, 1.0)))  # 0 at 0
 

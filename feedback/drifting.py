@@ -78,20 +78,7 @@ class Drifting(Source):
 
     def weights(self, time: int) -> FloatArray:
         """Return the weight of each source at a time: [number of sources]."""
-        if time < 0:
-            raise ValueError(f"time must be at least 0 judged episodes, got {time}")
-        num_sources, place = len(self.sources), time / self.period
-        if self.course == "walk":
-            steps = np.random.default_rng(self.seed).normal(size=(time // self.period, num_sources))
-            likings = np.exp(steps.sum(axis=0) - steps.sum(axis=0).max())
-            return np.asarray(likings / likings.sum())
-        numbers = np.arange(num_sources)
-        if self.course == "seasonal":
-            around = np.abs(numbers - num_sources * (place % 1.0))
-            distance = np.minimum(np.minimum(around, num_sources - around), 1.0)
-            return np.asarray((1.0 + np.cos(np.pi * distance)) / 2.0)
-        place = min(float(time // self.period) if self.course == "step" else place, num_sources - 1.0)
-        return np.asarray(np.maximum(0.0, 1.0 - np.abs(numbers - place)))
+        return course_weights(self.course, len(self.sources), self.period, time, self.seed)
 
     def at(self, time: int) -> Drifting:
         """Return this source as it is at a time; it stays there."""
@@ -107,3 +94,25 @@ class Drifting(Source):
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go to the time of a state."""
         self.time = int(state["time"])
+
+
+def course_weights(course: Course, number: int, period: int, time: int, seed: int = 0) -> FloatArray:
+    """Return how much each of several things counts at a time, summing to 1: [number]; see `Drifting`.
+
+    Args:
+        period, time: in judged episodes, or whatever time is counted in. seed: of the random walk.
+    """
+    if time < 0:
+        raise ValueError(f"time must be at least 0 judged episodes, got {time}")
+    place = time / period
+    if course == "walk":
+        steps = np.random.default_rng(seed).normal(size=(time // period, number))
+        likings = np.exp(steps.sum(axis=0) - steps.sum(axis=0).max())
+        return np.asarray(likings / likings.sum())
+    numbers = np.arange(number)
+    if course == "seasonal":
+        around = np.abs(numbers - number * (place % 1.0))
+        distance = np.minimum(np.minimum(around, number - around), 1.0)
+        return np.asarray((1.0 + np.cos(np.pi * distance)) / 2.0)
+    place = min(float(time // period) if course == "step" else place, number - 1.0)
+    return np.asarray(np.maximum(0.0, 1.0 - np.abs(numbers - place)))

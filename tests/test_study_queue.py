@@ -8,7 +8,9 @@ from math import comb
 
 import numpy as np
 import pytest
+from sqlalchemy import text
 
+from feedback.study import queueing
 from feedback.study.queueing import Mixing, NotYoursError, Queue, Reply, shown_order
 from feedback.study.records import Answer, Kind, Lease, Outcome, Person, Purpose, Question, RecordError
 from feedback.study.store import Store
@@ -439,3 +441,16 @@ def test_whatever_people_do_nobody_answers_twice_and_no_lease_is_lost(seed, stor
     for ticket in tickets:
         skipped = {answer.person for answer in answers(store) if answer.question == ticket and answer.outcome is Outcome.SKIP}
         assert len(standing(store, ticket)) >= min(2, 5 - len(skipped))
+
+
+@pytest.mark.parametrize("statement", [queueing.NEXT, queueing.NEXT_GOLD, queueing.NEXT_REPEAT])
+def test_the_next_question_is_found_by_an_index_that_ends_where_its_purpose_does(statement, store):
+    """A study of many thousands has few tests, which everybody is asked for again and again."""
+    with store.database.reading() as connection:
+        bound = statement.params(person="somebody", now=0.0)
+        compiled = bound.compile(connection, compile_kwargs={"literal_binds": True})
+        plan = [row.detail for row in connection.execute(text(f"EXPLAIN QUERY PLAN {compiled}"))]
+    (search,) = (line for line in plan if "questions USING" in line)
+    wanted = "questions_to_ask (is_open=?)" if statement is queueing.NEXT else "questions_of_a_purpose (is_open=? AND purpose=?)"
+    assert wanted in search
+    assert not any("TEMP B-TREE" in line for line in plan)

@@ -234,6 +234,27 @@ def test_the_migrations_give_exactly_the_tables_that_the_code_uses(store):
     assert ScriptDirectory.from_config(config).get_current_head() == LAYOUT
 
 
+def test_a_study_of_the_first_layout_is_brought_to_the_present_one_and_keeps_what_it_holds(tmp_path):
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine
+
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "feedback/study/migrations"))
+    engine = create_engine(f"sqlite:///{tmp_path / 'study.db'}")
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(text("INSERT INTO people (id, handle, role) VALUES ('a', 'rater-1', 'rater')"))
+        connection.commit()
+    engine.dispose()
+    with Store(tmp_path / "study.db") as store, store.database.reading() as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == LAYOUT
+        assert connection.execute(text("SELECT handle FROM people")).scalar() == "rater-1"
+        indexes = connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'index'")).scalars().all()
+        assert "questions_of_a_purpose" in indexes
+
+
 def test_a_database_of_a_newer_layout_is_refused(tmp_path):
     with Store(tmp_path / "study.db") as made, made.database.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))

@@ -50,13 +50,7 @@ _NUM_OUT = (
 _MINE = and_(answers.c.person == _PERSON, answers.c.is_current)
 _IS_GOLD = questions.c.purpose == str(Purpose.GOLD)
 _MY_OPINIONS = and_(_MINE, answers.c.outcome.in_(sorted(OPINIONS)))
-_LAST_TEST = (
-    select(func.coalesce(func.max(answers.c.number), 0))
-    .join(questions, questions.c.id == answers.c.question)
-    .where(_MY_OPINIONS, questions.c.purpose == bindparam("purpose"))
-    .correlate(None)
-    .scalar_subquery()
-)  # the last opinion on a question of a purpose
+_RECENT = select(answers.c.question).where(_MY_OPINIONS).order_by(answers.c.number.desc()).limit(bindparam("every")).subquery()
 _LONG_AGO = (
     select(answers.c.number)
     .where(_MY_OPINIONS)
@@ -76,7 +70,7 @@ NEXT, NEXT_GOLD = _ASKABLE.where(~_IS_GOLD), _ASKABLE.where(_IS_GOLD)
 NEXT_REPEAT = _ASKABLE.where(questions.c.purpose == str(Purpose.REPEAT))  # one that was not answered when it was shown
 MOST_LEFT = 100  # questions that are counted; a study of many thousands is not read for each screen
 NUM_LEFT = select(func.count()).select_from(select(questions.c.id).where(_MAY_ASK).limit(MOST_LEFT).subquery())
-NUM_SINCE = select(func.count()).where(_MY_OPINIONS, answers.c.number > _LAST_TEST)  # opinions since one on a question of a purpose
+PURPOSES = select(questions.c.purpose).join(_RECENT, _RECENT.c.question == questions.c.id)  # of the last opinions
 REPEATABLE = (
     select(answers.c.question)
     .join(questions, questions.c.id == answers.c.question)
@@ -321,7 +315,10 @@ class Queue:
 
     def _is_due(self, connection: Connection, person: Person, purpose: Purpose, every: int) -> bool:
         """Return whether a person has given as many opinions since the last test of a kind as lie between two."""
-        return every > 0 and connection.execute(NUM_SINCE, {"person": person.id, "purpose": str(purpose)}).scalar_one() >= every
+        if every == 0:
+            return False
+        purposes = connection.execute(PURPOSES, {"person": person.id, "every": every}).scalars().all()
+        return len(purposes) == every and str(purpose) not in purposes
 
     def _repeat(self, connection: Connection, person: Person) -> str | None:
         """Ask a person again what they answered long enough ago and were not asked again; return the question's id."""

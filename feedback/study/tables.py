@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
-LAYOUT = "0001"  # the newest migration: what this code reads and writes
+LAYOUT = "0002"  # the newest migration: what this code reads and writes
 
 metadata = MetaData()
 _number = BigInteger().with_variant(Integer, "sqlite")  # SQLite counts up by itself only in a column of type INTEGER
@@ -38,6 +38,7 @@ questions = Table(
     Column("is_closed", Boolean, nullable=False),  # nobody is asked any more
     Column("is_open", Boolean, nullable=False),  # not closed, and more answers are wanted
     Index("questions_to_ask", "is_open", "turn", "number"),
+    Index("questions_of_a_purpose", "is_open", "purpose", "turn", "number"),
 )
 
 leases = Table(

@@ -43,7 +43,8 @@ class RewardNetwork(nn.Module):
             raise ValueError(f"read must be one of {', '.join(get_args(Read))}, got {read!r}")
         self.trunk, self.read = trunk, read
         self.trunk.train(False)
-        inner = trunk.get_base_model() if hasattr(trunk, "get_base_model") else trunk
+        adapted: Any = trunk
+        inner = adapted.get_base_model() if hasattr(adapted, "get_base_model") else adapted
         self.config = inner.config.get_text_config()
         self._takes_positions = "position_ids" in inspect.signature(inner.forward).parameters
         self._first_position = _first_position(inner)
@@ -125,7 +126,7 @@ def load_trunk(model: str | PreTrainedModel) -> PreTrainedModel:
     return found
 
 
-def with_lora(trunk: PreTrainedModel, rank: int, seed: int) -> nn.Module:
+def with_lora(trunk: nn.Module, rank: int, seed: int) -> nn.Module:
     """Return a trunk of which only low-rank changes of its linear layers are trained (Hu et al. 2022); they start at zero.
 
     Errors: ModuleNotFoundError with the way out where peft is not installed; ValueError for a rank below 1.

@@ -1,7 +1,7 @@
 """Train a trunk and its heads on evidence, in small steps.
 
-Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features": it starts from heads that were fitted to the untrained trunk. Members share
-the trunk and differ by their bootstrap. Left out: several devices, and a validation that stops early.
+Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features": it starts from heads that were fitted to the untrained trunk. Members
+share the trunk and differ by their bootstrap. Left out: several devices, and a validation that stops early.
 """
 
 from __future__ import annotations

@@ -36,17 +36,18 @@ class RewardModel(Source):
 
     score = clip((combine_k(w_k . h + b_k) - centre) / temperature, -bound, bound)
 
-    h is the trunk's state at the last token of prompt and response (`feedback.learned.reward_network`), without an end token: whether a
-    text was finished is not seen. The centre is the mean over the passages that were fitted, so that 0 is an ordinary text of them; the
-    temperature is fitted to answers that were held out. Scores are log odds, which have no bound; beyond `bound` (10: 22,000 to 1) they are
-    clipped. With several members (`num_heads`) a judgement's `parts` say their mean and their variance.
+    h is the mean of the trunk's states over prompt and response, or its state at their last token (`feedback.learned.reward_network`),
+    without an end token: whether a text was finished is not seen. The centre is the mean over the passages that were fitted, so that 0 is
+    an ordinary text of them; the temperature is fitted to answers that were held out. Scores are log odds, which have no bound; beyond
+    `bound` (10: 22,000 to 1) they are clipped. With several members (`num_heads`) a judgement's `parts` say their mean and their variance.
 
     Args:
         trunk: "tinylm", "smollm2", a folder, a hub id, or a transformers model object: any encoder or decoder.
         config: how it is fitted; None = `RewardConfig()`.
         tokenizer: the trunk's; None = the one that belongs to its name.
         written_with: the environment's tokenizer; where it is the trunk's, episodes' ids are read as they are, and not encoded again.
-        read: "last" or "mean", over the tokens of a text.
+        read: "mean" or "last". Heads on tinylm as it is, fitted to 1,000 noisy comparisons, told apart 69 % of new pairs by the mean and
+            60 % by the last token; a trunk that is trained can bring to the last token what it needs.
         device: where the trunk computes.
         folder: one that `save` wrote; then only tokenizer, written_with and device may be given beside it.
 
@@ -63,7 +64,7 @@ class RewardModel(Source):
         *,
         tokenizer: Any = None,
         written_with: Any = None,
-        read: Read = "last",
+        read: Read = "mean",
         device: str = "cpu",
         folder: str | Path | None = None,
     ) -> None:
@@ -76,7 +77,7 @@ class RewardModel(Source):
         self._centre, self._temperature = 0.0, 1.0
         self._kept: OrderedDict[bytes, Any] = OrderedDict()
         if folder is not None:
-            if trunk != "tinylm" or config is not None or read != "last":
+            if trunk != "tinylm" or config is not None or read != "mean":
                 raise ValueError("a folder says what its trunk, config and read are: leave them out")
             from feedback.learned.reward_folder import read_into
 

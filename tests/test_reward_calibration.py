@@ -78,6 +78,13 @@ def test_too_few_comparisons_leave_the_temperature_alone_and_a_model_worse_than_
     assert fitted_temperature(-difference, target, weight) == pytest.approx(100.0)
 
 
+def test_a_model_that_is_right_on_a_few_is_not_called_sure_of_everything():
+    """Of n equal differences, all right, and one imagined tie, the share n + 1/2 of n + 1 is right: 1 / T = ln((n + 1/2) / (1/2))."""
+    for number in (10, 40):
+        found = fitted_temperature(np.ones(number), np.ones(number), np.full(number, 3.0))
+        assert found == pytest.approx(1 / log(2 * number + 1), rel=1e-9)
+
+
 def answers(number=40, people=5, agreement=0.8, seed=0):
     generator = np.random.default_rng(seed)
     rows = [(2 * pair, 2 * pair + 1, float(generator.random() < agreement), who) for pair in range(number) for who in range(people)]

@@ -11,7 +11,7 @@ from feedback.learned.evidence import Gathering, Ranking
 from feedback.learned.evidence_sources import evidence_in, evidence_of
 from feedback.study.exporting import Selection, kto_lines, log_lines, preference_lines
 from feedback.study.queueing import Mixing, Queue, Reply
-from feedback.study.records import Interface, Kind, Outcome, Passage, Purpose, Question
+from feedback.study.records import Answer, Interface, Kind, Outcome, Passage, Purpose, Question
 from tests.tiny_study import busy_study, new_store
 
 
@@ -20,7 +20,7 @@ def asked_and_answered(store, kind, texts, *replies, prompt="The film was", **op
     passages = [Passage(prompt, text) for text in texts]
     question = Question(kind, tuple(each.id for each in passages), wanted=max(1, len(replies)), most=max(1, len(replies)), **options)
     store.submit([question], passages)
-    queue = Queue(store, mixing=Mixing(1 if "gold" in options else 0, 0, 0))
+    queue = Queue(store, mixing=Mixing(0, 0, 0))
     for number, reply in enumerate(replies):
         person = store.enrol(f"rater-{number}")
         showing = queue.next_for(person, Interface.SIMULATED)
@@ -109,8 +109,11 @@ def test_a_correction_is_preferred_to_what_it_corrects(store):
 
 
 def test_questions_that_test_people_are_not_learned_from(store):
-    rate = lambda names: Reply(Outcome.ANSWERED, {"step": 5})  # noqa: E731
-    asked_and_answered(store, Kind.RATE, [" a"], rate, purpose=Purpose.GOLD, gold={"step": 5})
+    passage, person = Passage("The film was", " a"), store.enrol("rater-0")
+    gold = Question(Kind.RATE, (passage.id,), purpose=Purpose.GOLD, gold={"step": 5})
+    store.submit([gold], [passage])
+    with store.database.writing() as connection:
+        store.append(connection, [Answer(gold.id, person.id, "", "key", Outcome.ANSWERED, 1.0, {"step": 5})])
     assert evidence_of(store).num_judgements == 0
     assert evidence_of(store, Selection((Purpose.GOLD,))).num_judgements == 1
 

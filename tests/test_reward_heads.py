@@ -66,7 +66,7 @@ def test_the_fit_is_the_minimum_that_a_slow_method_finds(lapse, has_ratings):
 def test_slopes_are_those_of_finite_differences(lapse):
     features, comparisons, _ = drawn(num_items=20, num_comparisons=30)
     ratings = Ratings(np.array([0, 3, 3]), np.array([-1.0, 0.2, 1.0]), np.ones(3))
-    problem = Problem.of(features, comparisons, ratings, 1.0, lapse)
+    problem = Problem.of(features, comparisons, ratings, 1.0, lapse, comparisons.target)
     predicted = np.random.default_rng(1).normal(size=33) * 3
     is_rating = problem.is_rating
     _, slope, _ = problem._terms(predicted, problem.target, is_rating)
@@ -142,6 +142,30 @@ def test_a_feature_that_never_changes_has_no_weight():
     assert fit_heads(wider, comparisons).weights[0, -1] == 0.0
 
 
+def test_smoothed_answers_and_answers_of_which_some_were_turned_round_move_the_targets():
+    """Smoothing by s and then asking for the loss without a share s of flips gives the plain fit back; half of it is half as sure."""
+    features, comparisons, _ = drawn(ties=40)
+    plain, smoothed, unbiased = (
+        fit_heads(features, comparisons, **noise).scores(features)[0] for noise in ({}, {"smoothing": 0.2}, {"flips": 0.2})
+    )
+    softer = Comparisons.of(
+        comparisons.first, comparisons.second, 0.6 * comparisons.target + 0.2, comparisons.items, weight=comparisons.weight
+    )
+    np.testing.assert_allclose(fit_heads(features, softer).scores(features)[0], smoothed, atol=1e-6)
+    np.testing.assert_allclose(fit_heads(features, softer, flips=0.2).scores(features)[0], plain, atol=1e-6)
+    assert smoothed.std() < plain.std() < unbiased.std()
+
+
+def test_the_unbiased_fit_of_turned_answers_is_near_the_fit_of_the_answers_that_were_meant():
+    truth = np.array([1.0, -0.1])
+    features, meant, _ = drawn(2000, 40_000, 2, truth=truth)
+    turn = np.random.default_rng(9).random(40_000) < 0.25
+    noisy = Comparisons.of(meant.first, meant.second, np.where(turn, 1 - meant.target, meant.target), meant.items)
+    plain, unbiased = (fit_heads(features, noisy, flips=flips).weights[0] for flips in (0.0, 0.25))
+    np.testing.assert_allclose(unbiased, truth, rtol=0.1)
+    assert (np.abs(plain) < 0.6 * np.abs(truth)).all()
+
+
 def test_weights_count_as_that_many_answers():
     features, comparisons, _ = drawn(num_comparisons=100)
     twice = comparisons.take(np.repeat(np.arange(100), 2))
@@ -157,6 +181,8 @@ def test_weights_count_as_that_many_answers():
         ({"num_heads": 0}, "num_heads must be at least 1, got 0"),
         ({"penalty": 0.0}, "penalty must be above 0 and finite, got 0.0"),
         ({"lapse": 0.5}, "lapse must be from 0 to below 0.5"),
+        ({"flips": 0.5}, "flips must be from 0 to below 0.5"),
+        ({"smoothing": 0.1, "flips": 0.1}, "at most one of lapse, smoothing, flips may be above 0"),
         ({"prior_noise": -1.0}, "prior_noise must be at least 0 and finite, got -1.0"),
         ({"ratings": Ratings(np.array([200]), np.zeros(1), np.ones(1))}, "ratings must be of the 200 items, got item 200 to 200"),
     ],

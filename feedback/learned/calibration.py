@@ -107,15 +107,18 @@ def calibration_error(difference: FloatArray, target: FloatArray, weight: FloatA
 def fitted_temperature(difference: FloatArray, target: FloatArray, weight: FloatArray, bound: float = 100.0) -> float:
     """Return the temperature that makes sigma(d / T) likeliest, between 1 / bound and bound.
 
-    The slope of the loss in 1 / T never falls, so halving finds the minimum. Where the comparisons say that the model is worse than chance,
-    T is the upper bound. With fewer than ten comparisons, or none with a difference, it is 1: they cannot tell.
+    One imagined tie at the mean |d| is among the comparisons, so that a model which happens to be right on all of a few is not called sure
+    of everything. The slope of the loss in 1 / T never falls, so halving finds the minimum. Where the comparisons say that the model is
+    worse than chance, T is the upper bound. With fewer than ten comparisons, or none with a difference, it is 1: they cannot tell.
     """
     if len(difference) < 10 or not (weight * np.abs(difference)).any():
         return 1.0
+    gap, told = np.append(difference, np.average(np.abs(difference), weights=weight)), np.append(target, TIE)
+    counted = np.append(weight, weight.mean())
     low, high = 1.0 / bound, bound  # of 1 / T
     for _ in range(100):
         middle = math.sqrt(low * high)
-        slope = float((weight * difference * (_chance(middle * difference) - target)).sum())
+        slope = float((counted * gap * (_chance(middle * gap) - told)).sum())
         low, high = (low, middle) if slope > 0 else (middle, high)
     return 1.0 / math.sqrt(low * high)
 

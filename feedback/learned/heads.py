@@ -85,6 +85,8 @@ def fit_heads(
     penalty: float = 1.0,
     lapse: float = 0.0,
     *,
+    smoothing: float = 0.0,
+    flips: float = 0.0,
     ratings: Ratings | None = None,
     prior_noise: float = 0.0,
     tolerance: float = 1e-8,
@@ -93,7 +95,8 @@ def fit_heads(
 
     minimise  sum_n c_n w_n L(t_n, s_i - s_j) + sum_m c_m w_m huber(s_i / 5.16 + b - v_m) + penalty / 2 |u - u_0|^2,   s = u . z
 
-    L(t, d) = -t ln p - (1 - t) ln(1 - p),  p = lapse + (1 - 2 lapse) sigma(d)
+    L(t, d) = -t' ln p - (1 - t') ln(1 - p),  p = lapse + (1 - 2 lapse) sigma(d)
+    t' = (t (1 - 2 smoothing) + smoothing - flips) / (1 - 2 flips)
     z: the features, standardised and divided by sqrt(H), so that a penalty means the same for every width: the prior's variance of a score
     is 1 / penalty. c: 1 with a single head; with several, how often the bootstrap drew the judgement for this head.
 
@@ -102,6 +105,7 @@ def fit_heads(
         comparisons: targets, and weights, which multiply the loss.
         num_heads: K. seed: decides the bootstrap; head k is the same whatever K is, as long as it is above 1.
         penalty: above 0. lapse: share of answers given blindly, halved: from 0 to below 0.5.
+        smoothing, flips: as in `reward_losses`, where `flips` makes the unbiased loss; at most one of the three is above 0.
         ratings: further judgements, of single items.
         prior_noise: 0 = all heads shrink towards 0, so that they agree where nothing was learned; 1 = each shrinks towards its own draw u_0
             from the prior, so that they do not. With a single head it has no effect.
@@ -109,14 +113,16 @@ def fit_heads(
 
     Errors: ValueError for features that do not fit the items or are not finite, nothing to learn from, or settings out of range.
     """
-    rows = _checked(features, comparisons, num_heads, penalty, lapse, prior_noise)
+    rows = _checked(features, comparisons, num_heads, penalty, prior_noise)
+    _check_noise(lapse=lapse, smoothing=smoothing, flips=flips)
     said = Ratings.none() if ratings is None else ratings
     if said.item.size and not (said.item.min() >= 0 and said.item.max() < len(rows)):
         raise ValueError(f"ratings must be of the {len(rows)} items, got item {said.item.min()} to {said.item.max()}")
     if comparisons.weight.sum() + said.weight.sum() <= 0:
         raise ValueError("there is nothing to learn from: no comparison and no rating with a weight above 0")
     standard = _standardised(rows)
-    problem = Problem.of(standard.rows, comparisons, said, penalty, lapse)
+    target = (comparisons.target * (1 - 2 * smoothing) + smoothing - flips) / (1 - 2 * flips)
+    problem = Problem.of(standard.rows, comparisons, said, penalty, lapse, target)
     fitted, steps = [], []
     for head in range(num_heads):
         generator = np.random.default_rng((seed, head))
@@ -160,13 +166,13 @@ class Problem:
     lapse: float
 
     @classmethod
-    def of(cls, rows: FloatArray, comparisons: Comparisons, ratings: Ratings, penalty: float, lapse: float) -> Problem:
-        """Make the rows of comparisons and then those of ratings."""
+    def of(cls, rows: FloatArray, comparisons: Comparisons, ratings: Ratings, penalty: float, lapse: float, target: FloatArray) -> Problem:
+        """Make the rows of comparisons, with these targets, and then those of ratings."""
         pairs = np.pad(rows[comparisons.first] - rows[comparisons.second], ((0, 0), (0, 1)))
         single = np.concatenate([rows[ratings.item] / VALUE_LOG_ODDS, np.ones((len(ratings.item), 1))], axis=1)
         return cls(
             np.concatenate([pairs, single]),
-            np.concatenate([comparisons.target, ratings.value]),
+            np.concatenate([target, ratings.value]),
             np.concatenate([comparisons.weight, ratings.weight]),
             np.repeat([False, True], [len(pairs), len(single)]),
             np.append(np.full(rows.shape[1], penalty), 1e-3),  # the middle is all but free
@@ -243,9 +249,7 @@ def _standardised(rows: FloatArray) -> Standard:
     return Standard((rows - mean) / scale, mean, scale)
 
 
-def _checked(
-    features: npt.ArrayLike, comparisons: Comparisons, num_heads: int, penalty: float, lapse: float, prior_noise: float
-) -> FloatArray:
+def _checked(features: npt.ArrayLike, comparisons: Comparisons, num_heads: int, penalty: float, prior_noise: float) -> FloatArray:
     rows = np.asarray(features, dtype=np.float64)
     if rows.ndim != 2 or len(rows) != len(comparisons.items) or not rows.size:
         raise ValueError(f"features must be [{len(comparisons.items)} items, width], got the shape {rows.shape}")
@@ -255,8 +259,14 @@ def _checked(
         raise ValueError(f"num_heads must be at least 1, got {num_heads}")
     if not (penalty > 0 and math.isfinite(penalty)):
         raise ValueError(f"penalty must be above 0 and finite, got {penalty}; without one, answers that never conflict have no best fit")
-    if not 0 <= lapse < 0.5:
-        raise ValueError(f"lapse must be from 0 to below 0.5, where an answer says nothing, got {lapse}")
     if not (prior_noise >= 0 and math.isfinite(prior_noise)):
         raise ValueError(f"prior_noise must be at least 0 and finite, got {prior_noise}")
     return rows
+
+
+def _check_noise(**shares: float) -> None:
+    for name, share in shares.items():
+        if not 0 <= share < 0.5:
+            raise ValueError(f"{name} must be from 0 to below 0.5, where an answer says nothing, got {share}")
+    if sum(share > 0 for share in shares.values()) > 1:
+        raise ValueError(f"at most one of {', '.join(shares)} may be above 0, since each accounts for the same noise; got {shares}")

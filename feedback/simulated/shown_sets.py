@@ -1,0 +1,86 @@
+"""Hold what annotators are shown, as arrays: sets of contents, what they are worth, and what else can sway a judgement."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from feedback.simulated.keyed_noise import Draws
+
+FloatArray = npt.NDArray[np.float64]
+
+
+class Features(NamedTuple):
+    """Hold what parts of an annotator may need to know of N sets of M contents; None = not known.
+
+    Args:
+        lengths: [N, M], at least 0, in whatever unit a length bias was fitted in.
+        lists: [N, M], number of lists, or of other marks of format.
+        aspects: [N, M, F], how good each content is in each of F ways.
+        steps: [N, M, H], what each step of writing was worth; NaN after the last.
+        ease: [N], how easy each set is to judge, at least 0.
+        session: [N], number of the session in which it was shown.
+    """
+
+    lengths: FloatArray | None = None
+    lists: FloatArray | None = None
+    aspects: FloatArray | None = None
+    steps: FloatArray | None = None
+    ease: FloatArray | None = None
+    session: npt.NDArray[np.int64] | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Hold N sets of M contents as one annotator sees them (M = 1: a rating, 2: a comparison, more: a ranking).
+
+    Args:
+        utilities: [N, M]. draws: the noise.
+        places: [N, M], 0 = was shown first; None = not known.
+        features: what else is known.
+        time: [] or [N], answers that this annotator gave before.
+        reach: half the width of what can be answered, where a felt utility of 1 is the best answer and -1 the worst.
+    """
+
+    utilities: FloatArray
+    draws: Draws
+    places: FloatArray | None = None
+    features: Features = field(default_factory=Features)
+    time: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros((), dtype=np.int64))
+    reach: float = 1.0
+
+    @property
+    def num_sets(self) -> int:
+        """Return N."""
+        return int(self.utilities.shape[0])
+
+    @property
+    def size(self) -> int:
+        """Return M."""
+        return int(self.utilities.shape[1])
+
+    def need(self, feature: str, part: object) -> FloatArray:
+        """Return a feature that a part cannot do without, as an array.
+
+        Errors: ValueError that says how to give it.
+        """
+        value = getattr(self.features, feature)
+        if value is None:
+            raise ValueError(f"{type(part).__name__} needs to know the {feature} of what is shown: give Features({feature}=...)")
+        array = np.asarray(value, dtype=np.float64)
+        wanted = (self.num_sets,) if feature == "ease" else self.utilities.shape
+        if array.shape[: len(wanted)] != wanted:
+            raise ValueError(f"{feature} must begin with the shape {wanted} of what is shown, got {array.shape}")
+        return array
+
+    def need_places(self, part: object) -> FloatArray:
+        """Return the places, which a part cannot do without.
+
+        Errors: ValueError that says how to give them.
+        """
+        if self.places is None:
+            raise ValueError(f"{type(part).__name__} needs to know what was shown first: give shown_first (1, -1) or places")
+        return self.places

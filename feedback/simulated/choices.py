@@ -43,23 +43,23 @@ class Boltzmann:
     """Choose by P(a > b) = sigmoid(slope * D); rankings are Plackett and Luce's (Luce 1959).
 
     Args:
-        slope: beta, per unit of utility. 0 = a coin, inf = the better one, a coin where they are equal.
+        slope: beta, per unit of utility. 0 = a coin; the larger, the nearer to `Oracle`.
     """
 
     slope: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.slope >= 0:
-            raise ValueError(f"slope must be at least 0, got {self.slope}")
+        if not (self.slope >= 0 and np.isfinite(self.slope)):
+            raise ValueError(f"slope must be at least 0 and finite, got {self.slope}; for no noise at all the choice is Oracle()")
 
     def order(self, utilities: FloatArray, shown: Shown) -> FloatArray:
         """Return utilities with Gumbel noise."""
-        return _tempered(utilities, shown.draws.gumbels("choice"), self.slope)
+        return np.asarray(self.slope * utilities + shown.draws.gumbels("choice"))
 
     def margin(self, utilities: FloatArray, shown: Shown) -> FloatArray:
         """Return utilities with logistic noise."""
         drawn = shown.draws.uniforms("choice")
-        return _tempered(utilities, np.log(drawn) - np.log1p(-drawn), self.slope)
+        return np.asarray(self.slope * utilities + np.log(drawn) - np.log1p(-drawn))
 
 
 @dataclass(frozen=True)
@@ -131,32 +131,10 @@ class Attentive:
         if self.habit:
             habitual = self.habit * (1.0 - 2.0 * shown.need_places(self) / (shown.size - 1)) / 2.0
         is_seen = (shown.draws.uniform("attention") < self.quality)[:, None]
-        return np.asarray(np.where(is_seen, utilities, np.nan_to_num(habitual)) + shown.draws.gumbels("choice"))
+        return np.asarray(np.where(is_seen, utilities, habitual) + shown.draws.gumbels("choice"))
 
     def margin(self, utilities: FloatArray, shown: Shown) -> FloatArray:
         """Return utilities, or nothing, with logistic noise."""
         drawn = shown.draws.uniforms("choice")
         is_seen = (shown.draws.uniform("attention") < self.quality)[:, None]
         return np.asarray(np.where(is_seen, utilities, 0.0) + np.log(drawn) - np.log1p(-drawn))
-
-
-def _tempered(utilities: FloatArray, noise: FloatArray, slope: float) -> FloatArray:
-    """Return utilities with noise / slope, scaled so that no slope overflows: where slope is infinite, noise decides equal ones alone."""
-    if slope <= 1.0:
-        return np.asarray(slope * utilities + noise)
-    if np.isinf(slope):
-        ranks = _dense_ranks(utilities)
-        return np.asarray(ranks + 0.4 * np.tanh(noise / 50.0))  # less than 1 apart, so that only equal ranks are decided by it
-    return np.asarray(utilities + noise / slope)
-
-
-def _dense_ranks(utilities: FloatArray) -> FloatArray:
-    """Return for each content how many different utilities of its set are lower; of single contents the sign: [N, M]."""
-    if utilities.shape[1] == 1:
-        return np.sign(utilities)
-    order = np.argsort(utilities, axis=1, kind="stable")
-    sorted_ones = np.take_along_axis(utilities, order, axis=1)
-    is_new = np.concatenate([np.zeros((len(utilities), 1), dtype=bool), sorted_ones[:, 1:] > sorted_ones[:, :-1]], axis=1)
-    ranks = np.empty(utilities.shape)
-    np.put_along_axis(ranks, order, np.cumsum(is_new, axis=1).astype(np.float64), axis=1)
-    return ranks

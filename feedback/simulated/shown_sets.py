@@ -81,6 +81,6 @@ class Shown:
 
         Errors: ValueError that says how to give them.
         """
-        if self.places is None:
+        if self.places is None or np.isnan(self.places).any():
             raise ValueError(f"{type(part).__name__} needs to know what was shown first: give shown_first (1, -1) or places")
         return self.places

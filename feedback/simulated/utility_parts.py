@@ -177,11 +177,11 @@ class PositionBias:
     shift: float
 
     def change(self, utilities: FloatArray, shown: Shown) -> FloatArray:
-        """Return the utilities with what the place adds; unknown places (NaN) and single contents are left as they are."""
+        """Return the utilities with what the place adds; a single content has no place."""
         if shown.size == 1:
             return utilities
         places = shown.need_places(self)
-        return np.asarray(utilities + np.nan_to_num(self.shift * (0.5 - places / (shown.size - 1))))
+        return np.asarray(utilities + self.shift * (0.5 - places / (shown.size - 1)))
 
 
 @dataclass(frozen=True)

@@ -111,7 +111,9 @@ class Annotator:
         Args:
             places: [N, M], of the display, 0 = first. The others as for `compare`.
         """
-        shown, is_known = self._shown(utilities, contents, features, None if places is None else np.asarray(places, float), repetition, time)
+        shown, is_known = self._shown(
+            utilities, contents, features, None if places is None else np.asarray(places, float), repetition, time
+        )
         if shown.size < 2:
             raise ValueError(f"a ranking is of at least two contents, got {shown.size}")
         codes, felt, seconds = self._ordered(shown, is_known)

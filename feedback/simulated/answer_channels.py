@@ -100,14 +100,18 @@ class Confusion:
     def __post_init__(self) -> None:
         matrix = np.asarray(self.rows, dtype=np.float64)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or (matrix < 0).any() or not np.allclose(matrix.sum(axis=1), 1.0):
-            raise ValueError(f"a confusion is a square matrix of probabilities whose rows sum to 1, got the shape {matrix.shape}: {self.rows}")
+            raise ValueError(
+                f"a confusion is a square matrix of probabilities whose rows sum to 1, got the shape {matrix.shape}: {self.rows}"
+            )
 
     @property
     def num_classes(self) -> int:
         """Return how many classes there are."""
         return len(self.rows)
 
-    def say(self, meant: np.ndarray[tuple[int, ...], np.dtype[np.int64]], drawn: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
+    def say(
+        self, meant: np.ndarray[tuple[int, ...], np.dtype[np.int64]], drawn: FloatArray
+    ) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
         """Return what is said for what is meant.
 
         Args:

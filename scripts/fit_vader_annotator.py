@@ -30,13 +30,14 @@ def written(means: list[float], counts: list[list[int]], figures: PanelFigures) 
     """Return the text of the file."""
     rows = "\n".join(f"    ({', '.join(map(str, row))})," for row in counts)
     places = "\n".join(f"    {mean:g}," for mean in means)
+    num_words = len(vader_ratings()[0])
     numbers = "\n".join(
         f"    {name}={tuple(round(each, DECIMALS) for each in value) if isinstance(value, tuple) else round(value, DECIMALS)},"
         for name, value in vars(figures).items()
     )
     return f'''"""Hold what the annotator `vader-human` was fitted to. Written by `python -m scripts.fit_vader_annotator`; not to be edited.
 
-Source: VADER's lexicon (Hutto & Gilbert 2014), ten ratings from {LOWEST} to {HIGHEST} of each of {len(vader_ratings()[0]):,} words and emoticons.
+Source: VADER's lexicon (Hutto & Gilbert 2014), ten ratings from {LOWEST} to {HIGHEST} of each of {num_words:,} words and emoticons.
 """
 
 from feedback.simulated.panel_figures import PanelFigures

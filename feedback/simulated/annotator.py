@@ -1,4 +1,4 @@
-"""Put the parts of a simulated annotator together, in an order that is fixed:
+"""Put the parts of a simulated annotator together, in an order that is fixed.
 
 utility -> tie, skip, all bad -> choice or rating -> slips -> channel
 
@@ -26,6 +26,7 @@ from feedback.simulated.withheld_answers import Equal, WithholdingPart
 
 LARGEST_SEED = 2**63 - 1
 MOST_STEPS = 101
+ORACLE, NEUTRAL = Oracle(), Severity()
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,8 @@ class Annotator:
     name: str = "annotator"
     utility: tuple[UtilityPart, ...] = ()
     withholding: tuple[WithholdingPart, ...] = ()
-    choice: Choice = Oracle()
-    rating: RatingModel = Severity()
+    choice: Choice = ORACLE
+    rating: RatingModel = NEUTRAL
     anchor: float = 0.0
     slips: tuple[Slip, ...] = ()
     confusion: Confusion | None = None
@@ -195,7 +196,7 @@ class Annotator:
             raise ValueError("utilities must be finite, or NaN for no opinion; got an infinite one: clip it")
         if places is not None and places.shape != worth.shape:
             raise ValueError(f"places must be given for each of {worth.shape} contents, got {places.shape}")
-        is_known = ~np.isnan(worth).any(axis=1)
+        is_known = np.asarray(~np.isnan(worth).any(axis=1))
         moment, again = (_per_set(name, value, len(worth)) for name, value in (("time", time), ("repetition", repetition)))
         draws = Draws(self.key, keys.astype(np.uint64), again.astype(np.uint64))
         return Shown(np.where(is_known[:, None], worth, 0.0), draws, places, features or Features(), moment), is_known

@@ -1,7 +1,7 @@
 """Judge as real people did: ratings drawn from those that ten raters gave to words of a matching mean.
 
-VADER's lexicon (Hutto & Gilbert 2014) keeps ten ratings, from -4 to 4, of each of 7,520 words and emoticons; `vader_constants` counts them by
-the mean of their word, and was made by `scripts/fit_vader_annotator.py`.
+VADER's lexicon (Hutto & Gilbert 2014) keeps ten ratings, from -4 to 4, of each of 7,520 words and emoticons. `vader_constants` counts
+them by the mean of their word, and was made by `scripts/fit_vader_annotator.py`.
 
 A content of utility u (rating points) gets a rating in two draws: the mean that ten people would have given it, m ~ N(u, var(u) / 10),
 and then one rating of a real rater of a word of mean m; between two means that occur, one is drawn so that the expectation is m.

@@ -1,6 +1,6 @@
 """Turn what a content is worth into a rating: the part of `Annotator` that rates.
 
-A model returns what is felt on a scale whose ends are -1 (lowest step) and 1 (highest); the annotator rounds it to a step and cuts it there.
+A model returns what is felt on a scale whose ends are -1 (lowest step) and 1 (highest); the annotator rounds that to a step of the scale.
 """
 
 from __future__ import annotations

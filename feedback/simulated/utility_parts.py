@@ -1,6 +1,7 @@
 """Change what a content is worth to an annotator, before anything is decided: parts of the first stage of `Annotator`.
 
-u is the utility of a content; a part returns new ones [N, M]. Parts are applied in the order of `turn`, whatever the order they are given in.
+u is the utility of a content; a part returns new ones [N, M]. Parts are applied in the order of
+`turn`, whatever the order they are given in.
 Left out: moods that last for some questions and then pass; a walk of `ChangingTaste` is the nearest.
 """
 
@@ -167,6 +168,25 @@ class FormatBias:
     def change(self, utilities: FloatArray, shown: Shown) -> FloatArray:
         """Return the utilities with what the format adds."""
         return np.asarray(utilities + self.weight * shown.need("lists", self))
+
+
+@dataclass(frozen=True)
+class Leaning:
+    """Find everything better, or worse, than others do: u + shift + slide * time / 1000.
+
+    Comparisons do not change by it; ratings, thumbs, skips and "all bad" do.
+
+    Args:
+        shift: below 0 = strict. slide: how much the shift changes in a thousand answers.
+    """
+
+    turn: ClassVar[int] = 2
+    shift: float
+    slide: float = 0.0
+
+    def change(self, utilities: FloatArray, shown: Shown) -> FloatArray:
+        """Return the utilities as this person sees them by now."""
+        return np.asarray(utilities + self.shift + self.slide * np.atleast_1d(shown.time)[:, None] / 1000.0)
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,19 @@ class Compared(Source):
 
     score = (wins + ties / 2) / pairs that were judged. It says nothing of how good a response is beyond that, as people's comparisons do.
 
-    Pairs without a verdict (skipped, not answered, both bad) are left out; a response without any judged pair abstains, and so does one that
-    is alone. Two equal texts are a tie that nobody is asked about. What is shown first is drawn, keyed as the noise is.
+    Pairs without a verdict (skipped, not answered, both bad) are left out; a response without any judged pair abstains, as does one that is
+    alone. Two equal texts are a tie that nobody is asked about. What is shown first is drawn, keyed as the noise is.
 
     Args:
         taste: what the annotator likes: a source with a bounded scale, its import path, or a function f(prompt, response) from -1 to 1.
         preset: what kind of annotator: the name of a preset (`feedback.simulated.PRESETS`), or an `Annotator`.
         seed: of the noise, and of which pairs are chosen.
         pairs_per_group: most pairs that are asked about in a group, drawn at random; None = all.
+        group_size: that of the environment, so that groups which have the same prompt stay apart; None = all responses of a batch to one
+            prompt are a group, whose pairs grow with the square of their number.
 
-    `num_comparisons` counts the pairs that were asked about. `time`, how many there were before a batch, is what a person who tires goes by;
-    neither goes on while `is_frozen`. Environments for it have a group size and deferred scoring.
+    `num_comparisons` counts the pairs that were asked about. `time`, how many there were before a batch, is what a person who tires goes
+    by; neither goes on while `is_frozen`. Environments for it have a group size and deferred scoring.
     An empty response is compared as any other.
     Gamed by: whatever games the taste.
     """
@@ -49,12 +51,16 @@ class Compared(Source):
         preset: str | Annotator = "vader-human",
         seed: int = 0,
         pairs_per_group: int | None = None,
+        group_size: int | None = None,
     ) -> None:
         if pairs_per_group is not None and pairs_per_group < 1:
             raise ValueError(f"pairs_per_group must be at least 1, or None for all, got {pairs_per_group}")
+        if group_size is not None and group_size < 2:
+            raise ValueError(f"group_size must be at least 2, or None for all responses to a prompt, got {group_size}")
         self.taste = as_taste(taste)
         self.annotator = find_preset(preset, seed)
         self.pairs_per_group = pairs_per_group
+        self.group_size = group_size
         self.time = 0
         self.is_frozen = False
 
@@ -65,10 +71,13 @@ class Compared(Source):
 
     def __call__(self, episodes: Sequence[Episode]) -> list[Judgement]:
         """Return each episode's share of wins within its group."""
+        if not episodes:
+            return []
         keys = content_keys((episode.prompt.text, episode.response, "") for episode in episodes)
-        groups: dict[str, list[int]] = {}
+        groups: dict[tuple[str, int], list[int]] = {}
         for number, episode in enumerate(episodes):
-            groups.setdefault(episode.prompt.text, []).append(number)
+            part = 0 if self.group_size is None else episode.index // self.group_size
+            groups.setdefault((episode.prompt.text, part), []).append(number)
         chosen = [self._pairs(np.array(members), keys) for members in groups.values() if len(members) > 1]
         pairs = np.concatenate([np.zeros((0, 2), dtype=np.int64), *chosen])
         values = self._values(pairs, keys, episodes)

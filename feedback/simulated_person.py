@@ -63,6 +63,8 @@ class SimulatedPerson(Source):
 
     def __call__(self, episodes: Sequence[Episode]) -> list[Judgement]:
         """Return the rating of each episode, as a score."""
+        if not episodes:
+            return []
         utilities, steps = utilities_of(self.taste, episodes, self.annotator.points)
         keys = content_keys((episode.prompt.text, episode.response, "") for episode in episodes)
         features = features_of([episode.response for episode in episodes], steps)

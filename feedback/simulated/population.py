@@ -5,17 +5,19 @@ Who a person is depends on the seed and the person's number alone: a larger popu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from feedback.aggregation.opinions import Comparisons, Labels
 from feedback.simulated.annotator import Annotator
-from feedback.simulated.keyed_noise import fold, text_key, uniform_of
+from feedback.simulated.keyed_noise import KeyArray, fold, text_key, uniform_of
 from feedback.simulated.presets import preset
 from feedback.simulated.replies_table import Replies
-from feedback.simulated.shown_sets import Features, FloatArray
+from feedback.simulated.shown_sets import Features
 from feedback.simulated.slips import Flip, Inverted, Slip, Tiring, check_shares
 from feedback.simulated.utility_parts import Leaning, Taste, Troll, UtilityPart
 
@@ -51,20 +53,28 @@ class Panel:
         return self.replies.labels(self.item, units, classes, self.annotator, self.annotators, low)
 
 
+class Asked(NamedTuple):
+    """Hold which items one person is asked about: their numbers, what is shown first (1 or -1; 0 for single contents), their features."""
+
+    rows: IntArray
+    shown_first: IntArray
+    features: Features | None
+
+
 @dataclass(frozen=True)
 class Population:
     """Draw annotators, each a variation of one.
 
     Args:
         like: the annotator they vary, or the name of a preset.
-        strictness: standard deviation of how much better or worse than others a person finds everything, in utility. slide: of how much that
-            changes in a thousand answers.
+        strictness: standard deviation of how much better or worse than others a person finds everything, in utility.
+        slide: of how much that changes in a thousand answers.
         errors: mean share of answers that are turned round; each person's own is from a Beta distribution with a + b = 10.
         fatigue: added to that share after many answers. pace: in answers, see `Tiring`.
         inverted, trolls: shares of the people who have the scale the wrong way round, and who want the opposite.
         tastes: weights of aspects, one taste for each cluster of people; empty = the utility that is given counts.
-        taste_spread: 0 = all of a cluster weigh alike; else each has weights from a Dirichlet distribution around their cluster's, the wider
-            the larger this is.
+        taste_spread: 0 = all of a cluster weigh alike; else each has weights from a Dirichlet distribution around their cluster's, the
+            wider the larger this is.
         seed: of who they are, and of their noise.
     """
 
@@ -132,7 +142,14 @@ class Population:
         Args:
             utilities, contents: [N, 2]. number: people there are. judges: of each pair, at most `number`.
         """
-        return self._judged("compare", np.asarray(utilities, float), np.asarray(contents), number, judges, features, {})
+        worth, keys = np.asarray(utilities, dtype=np.float64), np.asarray(contents).astype(np.uint64)
+
+        def ask(annotator: Annotator, asked: Asked) -> Replies:
+            return annotator.compare(
+                worth[asked.rows], keys[asked.rows], asked.features, shown_first=asked.shown_first, time=np.arange(len(asked.rows))
+            )
+
+        return self._judged(ask, keys, number, judges, features)
 
     def rate(
         self,
@@ -144,48 +161,35 @@ class Population:
         steps: tuple[int, int] = (1, 5),
     ) -> Panel:
         """Let several people rate each content [N]."""
-        worth, keys = np.asarray(utilities, float), np.asarray(contents)
-        if worth.ndim != 1 or keys.shape != worth.shape:
-            raise ValueError(f"single contents are rated one a row: give [N], got the shapes {worth.shape} and {keys.shape}")
-        return self._judged("rate", worth, keys, number, judges, features, {"steps": steps})
+        worth, keys = np.asarray(utilities, dtype=np.float64), np.asarray(contents).astype(np.uint64)
+
+        def ask(annotator: Annotator, asked: Asked) -> Replies:
+            return annotator.rate(worth[asked.rows], keys[asked.rows], asked.features, steps=steps, time=np.arange(len(asked.rows)))
+
+        return self._judged(ask, keys, number, judges, features)
 
     def _judged(
-        self,
-        how: str,
-        utilities: FloatArray,
-        contents: npt.NDArray[np.generic],
-        number: int,
-        judges: int,
-        features: Features | None,
-        options: dict[str, tuple[int, int]],
+        self, ask: Callable[[Annotator, Asked], Replies], keys: KeyArray, number: int, judges: int, features: Features | None
     ) -> Panel:
         """Return what those who are chosen for each item say of it."""
         if not 1 <= judges <= number:
             raise ValueError(f"each item needs 1 to {number} judges, got {judges}")
-        keys = contents.astype(np.uint64)
-        subject = fold(*np.sort(keys.reshape(len(keys), -1), axis=1).T)
+        subject = keys if keys.ndim == 1 else fold(*np.sort(keys, axis=1).T)
         chance = uniform_of(fold(self.seed, text_key("judges"), subject[:, None], np.arange(number)))
         chosen = np.zeros(chance.shape, dtype=np.bool_)
         np.put_along_axis(chosen, np.argpartition(chance, judges - 1, axis=1)[:, :judges], True, axis=1)
-        parts, signs = [], []
-        for person, annotator in enumerate(self.annotators(number)):
+        annotators, asked, said = self.annotators(number), list[Asked](), list[Replies]()
+        for person, annotator in enumerate(annotators):
             rows = np.flatnonzero(chosen[:, person])
-            some = None if features is None else Features(*[None if each is None else np.asarray(each)[rows] for each in features])
-            sign = np.where(uniform_of(fold(self.seed, text_key("side"), subject[rows], person)) < 0.5, 1, -1)
-            time = np.arange(len(rows))
-            if how == "rate":
-                said, sign = annotator.rate(utilities[rows], keys[rows], some, time=time, **options), np.zeros_like(sign)
-            else:
-                sign = np.where(keys[rows, 0] < keys[rows, 1], sign, -sign)
-                said = annotator.compare(utilities[rows], keys[rows], some, shown_first=sign, time=time)
-            parts.append((np.full(len(rows), person), rows, said))
-            signs.append(sign)
-        replies = Replies(*[np.concatenate([getattr(said, name) for *_, said in parts]) for name in ("codes", "value", "felt", "seconds")])
-        names = tuple(f"person {person + 1}" for person in range(number))
+            drawn = uniform_of(fold(self.seed, text_key("side"), subject[rows], person)) < 0.5
+            sides = np.zeros(len(rows), dtype=np.int64) if keys.ndim == 1 else np.where(drawn == (keys[rows, 0] < keys[rows, 1]), 1, -1)
+            asked.append(Asked(rows, sides, None if features is None else features.take(rows)))
+            said.append(ask(annotator, asked[-1]))
+        replies = Replies(*[np.concatenate([getattr(each, name) for each in said]) for name in ("codes", "value", "felt", "seconds")])
         return Panel(
-            np.concatenate([who for who, *_ in parts]),
-            np.concatenate([rows for _, rows, _ in parts]),
+            np.repeat(np.arange(number), [len(each.rows) for each in asked]),
+            np.concatenate([each.rows for each in asked]),
             replies,
-            names,
-            np.concatenate(signs).astype(np.int64),
+            tuple(annotator.name for annotator in annotators),
+            np.concatenate([each.shown_first for each in asked]),
         )

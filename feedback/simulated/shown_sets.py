@@ -32,6 +32,11 @@ class Features(NamedTuple):
     ease: FloatArray | None = None
     session: npt.NDArray[np.int64] | None = None
 
+    def take(self, rows: npt.NDArray[np.int64]) -> Features:
+        """Return the features of some sets."""
+        lengths, lists, aspects, steps, ease = (None if each is None else np.asarray(each)[rows] for each in self[:5])
+        return Features(lengths, lists, aspects, steps, ease, None if self.session is None else np.asarray(self.session)[rows])
+
 
 @dataclass(frozen=True, eq=False)
 class Shown:

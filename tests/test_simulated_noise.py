@@ -15,6 +15,7 @@ from feedback.simulated.annotator import Annotator
 from feedback.simulated.answer_channels import Confusion, Delay, DropOut
 from feedback.simulated.choices import Able, Attentive, Boltzmann, Oracle, Thurstone
 from feedback.simulated.keyed_noise import Draws, content_keys, fold, normal_of, text_key, uniform_of
+from feedback.simulated.misheard import Misheard
 from feedback.simulated.presets import AGREEMENTS, PRESETS, preset
 from feedback.simulated.rating_models import Percentile, Severity, anchored
 from feedback.simulated.shown_sets import Features
@@ -352,6 +353,9 @@ def test_equal_contents_are_a_tie_even_for_who_prefers_a_side():
         (lambda: flips_for_agreement(0.4), "agree in 0.5 to 1 of the cases"),
         (lambda: preset("nobody"), "there is no annotator 'nobody'; there are oracle, "),
         (lambda: Confusion(((0.5, 0.4), (0.0, 1.0))), "rows sum to 1"),
+        (lambda: Misheard(0.9, 0.2), "shares with a sum of at most 1"),
+        (lambda: Misheard(rows=((1.0,),)), r"K rows of K \+ 1 probabilities"),
+        (lambda: Annotator(speech=Misheard()).rank([[1.0, 0.0]], [[1, 2]]), "rankings are not spoken"),
         (lambda: bias_for_share(0.6, [0.0, 0.0]), "pairs that differ"),
     ],
 )
@@ -502,3 +506,20 @@ def test_a_share_of_the_sessions_is_inverted_all_through():
 def test_contents_have_keys_by_their_words_alone():
     keys = content_keys([("a", "bc"), ("ab", "c"), ("a", "bc"), ("", "\ud83d")])
     assert keys[0] == keys[2] and len(set(keys.tolist())) == 3
+
+
+def test_spoken_answers_are_lost_and_mistaken_as_often_as_was_measured():
+    said = Annotator(speech=Misheard(lost=0.3, wrong=0.1)).compare(np.tile([1.0, 0.0], (N, 1)), CONTENTS)
+    counts = [(said.value == value).sum() for value in (1.0, 0.5, 0.0)]
+    assert chi_square_is_met([*counts, np.isnan(said.value).sum()], [0.6, 0.05, 0.05, 0.3])
+    assert np.array_equal(said.codes == 1, said.value == 0.5) and np.array_equal(said.codes == 3, np.isnan(said.value))
+    rows = ((0.8, 0.1, 0.0, 0.1), (0.0, 1.0, 0.0, 0.0), (0.0, 0.5, 0.3, 0.2))
+    rated = Annotator(speech=Misheard(rows=rows)).rate(np.repeat([-1.0, 0.0, 1.0], N), np.arange(3 * N), steps=(1, 3)).value
+    for meant, row in enumerate(rows):
+        heard = np.nan_to_num(rated[meant * N : (meant + 1) * N], nan=4.0).astype(int)
+        assert chi_square_is_met(np.bincount(heard, minlength=5)[1:], row)
+
+
+def test_what_was_not_said_is_not_heard_either():
+    said = Annotator(withholding=(Skip(9.0),), speech=Misheard(lost=0.0, wrong=0.0)).compare([[1.0, 0.0]], [[1, 2]])
+    assert said.outcomes == [Outcome.SKIP] and np.isnan(said.value[0])

@@ -17,9 +17,10 @@ import numpy.typing as npt
 from feedback.simulated.answer_channels import Channel, Confusion
 from feedback.simulated.choices import Choice, Oracle
 from feedback.simulated.keyed_noise import Draws, KeyArray, fold, text_key
+from feedback.simulated.misheard import Misheard
 from feedback.simulated.rating_models import RatingModel, Severity, anchored
 from feedback.simulated.replies_table import ABSTAIN, ANSWERED, TIE, CodeArray, Replies
-from feedback.simulated.shown_sets import Features, FloatArray, Shown
+from feedback.simulated.shown_sets import Features, FloatArray, Shown, as_column, per_set, places_of, ranks_of
 from feedback.simulated.slips import Slip
 from feedback.simulated.utility_parts import UtilityPart
 from feedback.simulated.withheld_answers import Equal, WithholdingPart
@@ -38,6 +39,7 @@ class Annotator:
         utility: what changes the worth of a content. withholding: when no preference is given. choice: how it chooses.
         rating: how it rates. anchor: how far a rating is drawn towards the one before, see `anchored`.
         slips: what goes wrong after the choice. confusion: of the classes that are said. channel: what happens to answers on their way.
+        speech: what is heard of answers that are spoken; None = they are not.
         cutoff: utility above which a content gets a thumb up.
         points: utility at the ends of a bounded taste: one from `low` to `high` is turned into -points to points.
         seed: of the noise.
@@ -55,6 +57,7 @@ class Annotator:
     slips: tuple[Slip, ...] = ()
     confusion: Confusion | None = None
     channel: tuple[Channel, ...] = ()
+    speech: Misheard | None = None
     cutoff: float = 0.0
     points: float = 1.0
     seed: int = 0
@@ -89,13 +92,13 @@ class Annotator:
 
         Returns: values 1 (the first), 0 (the second), 0.5 (a tie) or NaN.
         """
-        places = None if shown_first is None else _places(np.asarray(shown_first))
+        places = None if shown_first is None else places_of(np.asarray(shown_first))
         shown, is_known = self._shown(utilities, contents, features, places, repetition, time)
         if shown.size != 2:
             raise ValueError(f"a comparison is of two contents: utilities must be [N, 2], got [N, {shown.size}]")
         codes, felt, seconds = self._ordered(shown, is_known)
         value = np.where(codes == TIE, 0.5, np.where(codes == ANSWERED, (felt[:, 0] > felt[:, 1]).astype(np.float64), np.nan))
-        return Replies(codes, value, felt, seconds)
+        return self._heard(Replies(codes, value, felt, seconds), np.array([0.0, 0.5, 1.0]), shown)
 
     def rank(
         self,
@@ -117,9 +120,11 @@ class Annotator:
         )
         if shown.size < 2:
             raise ValueError(f"a ranking is of at least two contents, got {shown.size}")
+        if self.speech is not None:
+            raise ValueError("rankings are not spoken: compare, rate or thumb, or leave out speech")
         codes, felt, seconds = self._ordered(shown, is_known)
         within = max((part.within for part in self.withholding if isinstance(part, Equal)), default=0.0)
-        value = np.where(np.isin(codes, (ANSWERED, TIE))[:, None], _ranks(felt, within), np.nan)
+        value = np.where(np.isin(codes, (ANSWERED, TIE))[:, None], ranks_of(felt, within), np.nan)
         value[codes == TIE] = 0.0
         is_level = (codes == ANSWERED) & (value.max(axis=1, initial=0.0) == 0.0)
         return Replies(np.where(is_level, TIE, codes).astype(np.int8), value, felt, seconds)
@@ -134,14 +139,14 @@ class Annotator:
         time: npt.ArrayLike = 0,
     ) -> Replies:
         """Say of each content [N] whether it is good (1) or bad (0): whether it is better than one of utility `cutoff`."""
-        shown, is_known = self._shown(_column(utilities), _column(contents), features, None, repetition, time)
+        shown, is_known = self._shown(as_column(utilities), as_column(contents), features, None, repetition, time)
         worth, codes = self._worth(shown, is_known)
         felt = self._slipped(self.choice.margin(worth - self.cutoff, shown), shown)
         felt = np.where(felt == 0.0, shown.draws.uniforms("neither") - 0.5, felt)
         said = (felt[:, 0] > 0.0).astype(np.int64)
         if self.confusion is not None:
             said = self.confusion.say(said, shown.draws.uniform("confusion"))
-        return self._brought(codes, said.astype(np.float64), felt, worth, shown)
+        return self._heard(self._brought(codes, said.astype(np.float64), felt, worth, shown), np.array([0.0, 1.0]), shown)
 
     def rate(
         self,
@@ -162,7 +167,7 @@ class Annotator:
         low, high = steps
         if not low < high < low + MOST_STEPS:
             raise ValueError(f"a scale has 2 to {MOST_STEPS} steps from the lowest to the highest, got {low} to {high}")
-        shown, is_known = self._shown(_column(utilities), _column(contents), features, None, repetition, time)
+        shown, is_known = self._shown(as_column(utilities), as_column(contents), features, None, repetition, time)
         shown = replace(shown, reach=1.0 + 1.0 / (high - low))  # so that each step is as wide as another
         worth, codes = self._worth(shown, is_known)
         felt = self._slipped(self.rating.rate(worth, shown), shown)
@@ -170,7 +175,7 @@ class Annotator:
         said = np.clip(np.rint((low + high) / 2.0 + (high - low) / 2.0 * felt[:, 0]), low, high).astype(np.int64)
         if self.confusion is not None:
             said = self.confusion.say(said - low, shown.draws.uniform("confusion")) + low
-        return self._brought(codes, said.astype(np.float64), felt, worth, shown)
+        return self._heard(self._brought(codes, said.astype(np.float64), felt, worth, shown), np.arange(low, high + 1.0), shown)
 
     @cached_property
     def key(self) -> KeyArray:
@@ -197,7 +202,7 @@ class Annotator:
         if places is not None and places.shape != worth.shape:
             raise ValueError(f"places must be given for each of {worth.shape} contents, got {places.shape}")
         is_known = np.asarray(~np.isnan(worth).any(axis=1))
-        moment, again = (_per_set(name, value, len(worth)) for name, value in (("time", time), ("repetition", repetition)))
+        moment, again = (per_set(name, value, len(worth)) for name, value in (("time", time), ("repetition", repetition)))
         draws = Draws(self.key, keys.astype(np.uint64), again.astype(np.uint64))
         return Shown(np.where(is_known[:, None], worth, 0.0), draws, places, features or Features(), moment), is_known
 
@@ -234,37 +239,5 @@ class Annotator:
             codes, seconds = part.bring(codes, seconds, worth, shown)
         return Replies(codes, np.where(codes == ANSWERED, value, np.nan), felt, seconds)
 
-
-def _column(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
-    """Return [N] as [N, 1]."""
-    array = np.asarray(values)
-    if array.ndim != 1:
-        raise ValueError(f"single contents are judged one a row: give [N], got the shape {array.shape}")
-    return array[:, None]
-
-
-def _per_set(name: str, value: npt.ArrayLike, num_sets: int) -> npt.NDArray[np.int64]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "iu" or array.shape not in ((), (num_sets,)) or (array < 0).any():
-        raise ValueError(f"{name} must be a whole number of at least 0, or one for each of {num_sets} sets, got {value!r}")
-    return array
-
-
-def _places(shown_first: npt.NDArray[np.generic]) -> FloatArray:
-    """Return the places of both contents from which of them was shown first; NaN where that is 0, not known: [N, 2]."""
-    signs = shown_first.astype(np.float64)
-    if signs.ndim != 1 or not np.isin(signs, (-1.0, 0.0, 1.0)).all():
-        raise ValueError(f"shown_first must be 1, -1 or 0 for each pair, got {shown_first!r}")
-    place = np.where(signs == 0.0, np.nan, (1.0 - signs) / 2.0)  # of the first content
-    return np.stack([place, 1.0 - place], axis=1)
-
-
-def _ranks(felt: FloatArray, within: float) -> FloatArray:
-    """Return dense places, 0 for the largest; neighbours that differ by less than `within`, or not at all, share one: [N, M]."""
-    order = np.argsort(-felt, axis=1, kind="stable")
-    best_first = np.take_along_axis(felt, order, axis=1)
-    gaps = best_first[:, :-1] - best_first[:, 1:]
-    is_lower = (gaps > 0.0) & (gaps >= within)
-    places = np.zeros(felt.shape)
-    np.put_along_axis(places, order, np.concatenate([np.zeros((len(felt), 1)), np.cumsum(is_lower, axis=1)], axis=1), axis=1)
-    return places
+    def _heard(self, said: Replies, answers: FloatArray, shown: Shown) -> Replies:
+        return said if self.speech is None else self.speech.hear(said, answers, shown.draws.uniform("speech"))

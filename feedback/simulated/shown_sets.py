@@ -89,3 +89,45 @@ class Shown:
         if self.places is None or np.isnan(self.places).any():
             raise ValueError(f"{type(part).__name__} needs to know what was shown first: give shown_first (1, -1) or places")
         return self.places
+
+
+def as_column(values: npt.ArrayLike) -> npt.NDArray[np.generic]:
+    """Return [N] as [N, 1].
+
+    Errors: ValueError for another shape.
+    """
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise ValueError(f"single contents are judged one a row: give [N], got the shape {array.shape}")
+    return array[:, None]
+
+
+def per_set(name: str, value: npt.ArrayLike, num_sets: int) -> npt.NDArray[np.int64]:
+    """Return a whole number of at least 0, or one for each set.
+
+    Errors: ValueError for anything else.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "iu" or array.shape not in ((), (num_sets,)) or (array < 0).any():
+        raise ValueError(f"{name} must be a whole number of at least 0, or one for each of {num_sets} sets, got {value!r}")
+    return array
+
+
+def places_of(shown_first: npt.NDArray[np.generic]) -> FloatArray:
+    """Return the places of both contents from which of them was shown first; NaN where that is 0, not known: [N, 2]."""
+    signs = shown_first.astype(np.float64)
+    if signs.ndim != 1 or not np.isin(signs, (-1.0, 0.0, 1.0)).all():
+        raise ValueError(f"shown_first must be 1, -1 or 0 for each pair, got {shown_first!r}")
+    place = np.where(signs == 0.0, np.nan, (1.0 - signs) / 2.0)  # of the first content
+    return np.stack([place, 1.0 - place], axis=1)
+
+
+def ranks_of(felt: FloatArray, within: float) -> FloatArray:
+    """Return dense places, 0 for the largest; neighbours that differ by less than `within`, or not at all, share one: [N, M]."""
+    order = np.argsort(-felt, axis=1, kind="stable")
+    best_first = np.take_along_axis(felt, order, axis=1)
+    gaps = best_first[:, :-1] - best_first[:, 1:]
+    is_lower = (gaps > 0.0) & (gaps >= within)
+    places = np.zeros(felt.shape)
+    np.put_along_axis(places, order, np.concatenate([np.zeros((len(felt), 1)), np.cumsum(is_lower, axis=1)], axis=1), axis=1)
+    return places

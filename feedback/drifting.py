@@ -12,7 +12,7 @@ from feedback.source import Source, as_feedback
 from text_env.scoring import Judge
 
 if TYPE_CHECKING:
-    from text_env.episode import Episode, Feedback, FloatArray, Judgement
+    from text_env.episode import Episode, Feedback, FloatArray, IntArray, Judgement
 
 Course = Literal["step", "linear", "seasonal", "walk"]
 
@@ -44,10 +44,7 @@ class Drifting(Source):
     def __init__(self, sources: Sequence[Feedback | str], course: Course = "step", period: int = 10_000, seed: int = 0) -> None:
         if len(sources) < 2:
             raise ValueError(f"drifting feedback needs at least two sources to move between, got {len(sources)}")
-        if course not in get_args(Course):
-            raise ValueError(f"course must be one of {', '.join(get_args(Course))}, got {course!r}")
-        if period < 1:
-            raise ValueError(f"period must be at least 1 episode, got {period}")
+        _check_course(course, period)
         self.sources = tuple(as_feedback(source) for source in sources)
         self.course = course
         self.period = int(period)
@@ -78,7 +75,9 @@ class Drifting(Source):
 
     def weights(self, time: int) -> FloatArray:
         """Return the weight of each source at a time: [number of sources]."""
-        return course_weights(self.course, len(self.sources), self.period, time, self.seed)
+        if time < 0:
+            raise ValueError(f"time must be at least 0 judged episodes, got {time}")
+        return np.asarray(course_weights(self.course, np.array([time]), len(self.sources), self.period, self.seed)[0])
 
     def at(self, time: int) -> Drifting:
         """Return this source as it is at a time; it stays there."""
@@ -96,23 +95,35 @@ class Drifting(Source):
         self.time = int(state["time"])
 
 
-def course_weights(course: Course, number: int, period: int, time: int, seed: int = 0) -> FloatArray:
-    """Return how much each of several things counts at a time, summing to 1: [number]; see `Drifting`.
+def course_weights(course: Course, times: IntArray, number: int, period: int, seed: int = 0) -> FloatArray:
+    """Return the weights of several things at several times: [N, number]. The courses are those of `Drifting`.
 
     Args:
-        period, time: in judged episodes, or whatever time is counted in. seed: of the random walk.
+        times: [N], at least 0. number: of the things. period: in the unit of the times. seed: of a walk.
+
+    Errors: ValueError for fewer than two things, an unknown course, or a period below 1.
     """
-    if time < 0:
-        raise ValueError(f"time must be at least 0 judged episodes, got {time}")
-    place = time / period
+    if number < 2:
+        raise ValueError(f"weights move between two or more, got {number}")
+    _check_course(course, period)
+    place = times / period
     if course == "walk":
-        steps = np.random.default_rng(seed).normal(size=(time // period, number))
-        likings = np.exp(steps.sum(axis=0) - steps.sum(axis=0).max())
-        return np.asarray(likings / likings.sum())
+        epochs = times // period
+        steps = np.random.default_rng(seed).normal(size=(int(epochs.max(initial=0)), number))
+        likings = np.concatenate([np.zeros((1, number)), np.cumsum(steps, axis=0)])[epochs]
+        likings = np.exp(likings - likings.max(axis=1, keepdims=True))
+        return np.asarray(likings / likings.sum(axis=1, keepdims=True))
     numbers = np.arange(number)
     if course == "seasonal":
-        around = np.abs(numbers - number * (place % 1.0))
+        around = np.abs(numbers - number * (place % 1.0)[:, None])
         distance = np.minimum(np.minimum(around, number - around), 1.0)
         return np.asarray((1.0 + np.cos(np.pi * distance)) / 2.0)
-    place = min(float(time // period) if course == "step" else place, number - 1.0)
-    return np.asarray(np.maximum(0.0, 1.0 - np.abs(numbers - place)))
+    place = np.minimum(times // period if course == "step" else place, number - 1.0)
+    return np.asarray(np.maximum(0.0, 1.0 - np.abs(numbers - place[:, None])))
+
+
+def _check_course(course: Course, period: int) -> None:
+    if course not in get_args(Course):
+        raise ValueError(f"course must be one of {', '.join(get_args(Course))}, got {course!r}")
+    if period < 1:
+        raise ValueError(f"period must be at least 1 episode, got {period}")

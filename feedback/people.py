@@ -27,7 +27,7 @@ from text_env.tokens import load_tokens
 
 if TYPE_CHECKING:
     from feedback.encoding.encoded import Encoded
-    from feedback.study.rehearsal import NoisyRater
+    from feedback.simulated.study_rater import SimulatedRater
     from feedback.study.store import Standing, Store
     from text_env.episode import Episode, FloatArray
 
@@ -76,7 +76,8 @@ class HumanFeedback(Source):
         steps: of a rating, as many as there are, from 1.
         tokenizer: that of the environment; with kind="span" the marks are put on the tokens that wrote them.
         critic: what makes a number of a critique: an encoder, its import path, or the file of a fitted `LearnedCritique` (*.npz).
-        rehearsal: simulated people who answer at once in place of real ones: one rater or several.
+        rehearsal: simulated people who answer at once in place of real ones: one `feedback.simulated.SimulatedRater` or several.
+            Where one skips or does not answer in time, `wait` should not be None: nobody else is coming.
         poll: seconds between two looks into the study.
 
     An empty response is shown and judged as any other.
@@ -100,7 +101,7 @@ class HumanFeedback(Source):
         steps: int = 5,
         tokenizer: Any = None,
         critic: str | Callable[[str], Encoded] = "feedback.encoding:CritiqueRules",
-        rehearsal: NoisyRater | Sequence[NoisyRater] | None = None,
+        rehearsal: SimulatedRater | Sequence[SimulatedRater] | None = None,
         poll: float = 0.25,
     ) -> None:
         if kind not in INSTRUCTIONS:
@@ -129,11 +130,11 @@ class HumanFeedback(Source):
     @classmethod
     def example(cls) -> HumanFeedback:
         """Return one whose person is simulated, in a study that nobody else has."""
-        from feedback.study.rehearsal import NoisyRater
+        from feedback.simulated.study_rater import SimulatedRater
 
         folder = tempfile.mkdtemp(prefix="textgen-study-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return cls(Path(folder) / "study.db", rehearsal=NoisyRater("feedback.sentiment:Sentiment"))
+        return cls(Path(folder) / "study.db", rehearsal=SimulatedRater("feedback.sentiment:Sentiment", "oracle"))
 
     def __call__(self, episodes: Sequence[Episode]) -> list[Judgement]:
         """Ask about each episode, wait for the answers, and return what they come to."""

@@ -12,8 +12,10 @@ import pytest
 from agents import RLOO, Frozen, Reinforce, ReinforceConfig, RLOOConfig, Rollout, collect, train
 from agents.learning.late import LateFeedback, LateRollouts, late_source, scored
 from feedback import Asynchronous, HumanFeedback
+from feedback.simulated.annotator import Annotator
+from feedback.simulated.choices import Thurstone
+from feedback.simulated.study_rater import SimulatedRater
 from feedback.study.queueing import Mixing, Queue
-from feedback.study.rehearsal import NoisyRater
 from feedback.study.store import Store
 from tests.exact_task import make_env
 from tests.exact_task import table_policy as table_of
@@ -236,7 +238,7 @@ def test_an_agent_learns_while_people_answer_in_their_own_time(tmp_path):
     done = threading.Event()
 
     def people():
-        rater = NoisyRater(text_feedback(count_b, low=0, high=1), noise=0.2)
+        rater = SimulatedRater(text_feedback(count_b, low=0, high=1), Annotator(choice=Thurstone(0.2)))
         with Store(tmp_path / "study.db") as store:
             queue, persons = Queue(store, mixing=Mixing(0, 0, 0)), [store.enrol(name) for name in ("ann", "bob")]
             while not done.is_set():

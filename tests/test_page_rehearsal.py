@@ -15,9 +15,9 @@ import pytest
 from agents import RLOO, RLOOConfig, collect, train
 from feedback import Asynchronous, HumanFeedback, text_feedback
 from feedback.page.client import Seen, as_showing
+from feedback.simulated.study_rater import SimulatedRater
 from feedback.study.access import Access
 from feedback.study.records import Answer, Kind, Outcome, Person
-from feedback.study.rehearsal import NoisyRater
 from feedback.study.store import Store
 from tests.exact_task import make_env, table_policy
 
@@ -63,7 +63,7 @@ def test_an_agent_gets_better_by_what_people_say_on_the_page_alone(path, invitat
         return float(collect(make_env(likes_b), agent, 64, seed=9).scores.mean())
 
     before = truth()
-    taste = ("--taste", "tests.test_page_rehearsal:likes_b", "--noise", 0.2, "--wait")
+    taste = ("--taste", "tests.test_page_rehearsal:likes_b", "--preset", "vader-human", "--wait")
     people = [run("rehearse", "--invitation", link, "--seed", seed, *taste) for seed, link in enumerate(invitations)]
     try:
         train(env, agent, 8, 16, keep=False, show=False, seed=1)
@@ -76,15 +76,17 @@ def test_an_agent_gets_better_by_what_people_say_on_the_page_alone(path, invitat
 
 def test_what_a_simulated_person_sends_is_what_it_would_say_itself(path, invitations, tmp_path):
     env = make_env(lambda episodes: [0.0] * len(episodes), group_size=4)
-    episodes = list(collect(env, RLOO(table_policy(np.zeros((13, 3)))), 12, seed=0).episodes)
+    written = collect(env, RLOO(table_policy(np.zeros((13, 3)))), 12, seed=0).episodes
+    episodes = list({episode.text: episode for episode in written}.values())  # the same words again are judged anew
     kinds = ("binary", "rate", "compare", "rank", "critique")
     tickets = {kind: HumanFeedback(path, kind).submit(episodes) for kind in kinds}
-    done = run("rehearse", "--invitation", invitations[0], "--taste", "tests.test_page_rehearsal:likes_b", "--noise", 0)
+    taste = ("--taste", "tests.test_page_rehearsal:likes_b", "--preset", "vader-human")
+    done = run("rehearse", "--invitation", invitations[0], "--seed", 1, *taste)  # its handle is "simulated 1"
     said, _ = done.communicate(timeout=120)
     assert done.returncode == 0
     for kind in kinds:
         through_the_page = [judgement.score for judgement in HumanFeedback(path, kind).judgements(tickets[kind])]
-        directly = HumanFeedback(tmp_path / "other.db", kind, rehearsal=NoisyRater(likes_b))(episodes)
+        directly = HumanFeedback(tmp_path / "other.db", kind, rehearsal=SimulatedRater(likes_b, seed=1))(episodes)
         assert through_the_page == [judgement.score for judgement in directly], kind
     with Store(path) as store:
         answers = [entry.record for entry in store.entries() if isinstance(entry.record, Answer)]

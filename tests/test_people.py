@@ -17,9 +17,13 @@ import pytest
 from agents import RLOO, CausalPolicy, collect
 from feedback import HumanFeedback, text_feedback
 from feedback.encoding import LearnedCritique
+from feedback.simulated.annotator import Annotator
+from feedback.simulated.choices import Thurstone
+from feedback.simulated.rating_models import Severity
+from feedback.simulated.slips import Coin
+from feedback.simulated.study_rater import SimulatedRater
 from feedback.study.queueing import Mixing, Queue, Reply
 from feedback.study.records import Interface, Kind, Outcome, Passage
-from feedback.study.rehearsal import NoisyRater
 from feedback.study.store import Store
 from text_env.episode import Ending, Episode, Prompt
 from text_env.scoring import FeedbackError, Judge
@@ -64,7 +68,7 @@ def test_answers_become_scores_with_who_said_so_and_why(path):
 
 @pytest.mark.parametrize("kind", ["binary", "rate", "compare", "rank", "critique"])
 def test_a_simulated_person_prefers_the_better_text_in_every_kind(path, kind):
-    feedback = HumanFeedback(path, kind, rehearsal=NoisyRater("feedback.sentiment:Sentiment"))
+    feedback = HumanFeedback(path, kind, rehearsal=SimulatedRater("feedback.sentiment:Sentiment", "oracle"))
     good, bad, again = Judge(feedback).ask([episode(GOOD), episode(BAD), episode(GOOD, index=2)])
     assert good.score > 0 > bad.score
     assert again.score == good.score  # equal texts are asked about once
@@ -207,7 +211,7 @@ def test_half_a_character_does_not_break_the_study(path):
 
 
 def test_a_copy_asks_in_the_same_study(path):
-    feedback = HumanFeedback(path, rehearsal=NoisyRater("feedback.sentiment:Sentiment"))
+    feedback = HumanFeedback(path, rehearsal=SimulatedRater("feedback.sentiment:Sentiment", "oracle"))
     first = feedback([episode(GOOD)])[0].score
     for other in (copy.deepcopy(feedback), pickle.loads(pickle.dumps(feedback))):
         assert other([episode(GOOD)])[0].score == first
@@ -224,7 +228,7 @@ def test_people_teach_an_agent_through_the_environment(path):
         num_envs=16,
         autoreset_mode=gym.vector.AutoresetMode.DISABLED,
         prompts=["My pet is"],
-        feedback=HumanFeedback(path, "compare", rehearsal=NoisyRater(has_an_a)),
+        feedback=HumanFeedback(path, "compare", rehearsal=SimulatedRater(has_an_a, "oracle")),
         scoring="deferred",
         group_size=4,
         max_new_tokens=4,
@@ -245,7 +249,7 @@ def test_people_teach_an_agent_through_the_environment(path):
         ({"wait": -1.0}, "wait must be at least 0 seconds"),
         ({"steps": 1}, "2 to 101 steps, got 1"),
         ({"poll": 0.0}, "poll must be above 0"),
-        ({"answers": 2, "rehearsal": NoisyRater("feedback.sentiment:Sentiment")}, "need as many simulated people, got 1"),
+        ({"answers": 2, "rehearsal": SimulatedRater("feedback.sentiment:Sentiment", "oracle")}, "need as many simulated people, got 1"),
     ],
 )
 def test_contradictory_settings_are_refused(path, arguments, message):
@@ -272,25 +276,26 @@ def test_without_the_extra_the_way_to_it_is_said():
     assert done.stdout == 'asking people needs sqlalchemy: pip install "textgen-gym[people]"\n'
 
 
-def test_a_noisy_rater_says_the_same_whatever_else_is_asked_and_in_whatever_order(path, tmp_path):
+def test_a_simulated_rater_says_the_same_whatever_else_is_asked_and_in_whatever_order(path, tmp_path):
     texts = [f" {word} and {other}" for word in ("good", "bad", "fine") for other in ("nice", "poor", "dull")]
-    rater = NoisyRater("feedback.sentiment:Sentiment", noise=0.7, lapse=0.2, seed=3)
-    one = HumanFeedback(path, rehearsal=rater)([episode(text) for text in texts])
-    other = HumanFeedback(tmp_path / "other.db", rehearsal=rater)([episode(text) for text in reversed([*texts, PLAIN])])
+    noisy = Annotator(rating=Severity(sd=0.7), slips=(Coin(0.2),))
+    one_rater, other_rater = (SimulatedRater("feedback.sentiment:Sentiment", noisy, seed=3) for _ in range(2))
+    one = HumanFeedback(path, rehearsal=one_rater)([episode(text) for text in texts])
+    other = HumanFeedback(tmp_path / "other.db", rehearsal=other_rater)([episode(text) for text in reversed([*texts, PLAIN])])
     assert [judgement.score for judgement in one] == [judgement.score for judgement in reversed(other[1:])]
 
 
 def test_noise_makes_a_rater_wrong_as_often_as_a_normal_distribution_says(path):
     half = text_feedback(lambda prompt, response: 0.5, low=-1, high=1)
     texts = [episode(f" {number}") for number in range(400)]
-    said = HumanFeedback(path, "binary", rehearsal=NoisyRater(half, noise=0.5))(texts)
+    said = HumanFeedback(path, "binary", rehearsal=SimulatedRater(half, Annotator(choice=Thurstone(0.5))))(texts)
     wrong = sum(judgement.score < 0 for judgement in said)  # P(0.5 + 0.5 z < 0) = P(z < -1) = 0.1587
     assert abs(wrong - 400 * 0.1587) < 4 * np.sqrt(400 * 0.1587 * 0.8413)
 
 
 def test_a_rater_needs_a_bounded_taste():
     with pytest.raises(ValueError, match="needs a source with a bounded scale, got -inf to inf"):
-        NoisyRater(text_feedback(lambda prompt, response: 1.0))
+        SimulatedRater(text_feedback(lambda prompt, response: 1.0))
 
 
 def test_all_kinds_have_instructions():

@@ -11,9 +11,8 @@ SECONDS_BETWEEN_LOOKS = 0.5
 
 def rehearse(
     invitation: str,
+    preset: str = "vader-human",
     taste: str = "feedback.sentiment:Sentiment",
-    noise: float = 0.2,
-    lapse: float = 0.0,
     seed: int = 0,
     limit: int | None = None,
     wait: bool = False,
@@ -22,19 +21,18 @@ def rehearse(
 
     Args:
         invitation: the link that the owner sends.
+        preset: what kind of person, such as oracle, crowd-66, expert-81, vader-human or troll-10.
         taste: import path of the source that says what this person likes; its scale must be bounded.
-        noise: standard deviation of what is added to a liking from -1 to 1.
-        lapse: share of the answers that are given blindly.
-        seed: decides noise and lapses.
+        seed: decides the noise.
         limit: answers, at most; None = all that there are.
         wait: wait for more when nothing is left, until Ctrl-C.
     """
     require_people()
     from feedback.page.client import Client, answer_by_taste
+    from feedback.simulated.study_rater import SimulatedRater
     from feedback.study.records import Person
-    from feedback.study.rehearsal import NoisyRater
 
-    rater, client, person = NoisyRater(taste, noise, lapse, seed=seed), Client(invitation), Person(f"simulated {seed}")
+    rater, client, person = SimulatedRater(taste, preset, seed), Client(invitation), Person(f"simulated {seed}")
     count = 0
     try:
         while limit is None or count < limit:

@@ -13,14 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from feedback.page.settings import PageError
 from feedback.study.queueing import Reply, Showing
 from feedback.study.records import Interface, Kind, Lease, Outcome, Passage, Person, Question, Scale
-from feedback.study.rehearsal import NoisyRater
+
+if TYPE_CHECKING:
+    from feedback.simulated.study_rater import SimulatedRater
 
 BETWEEN_TRIES = 0.05  # seconds
+REASONS = {Outcome.SKIP: "nothing to judge", Outcome.TIMEOUT: "no answer in time"}  # of skips
 
 
 @dataclass
@@ -29,7 +33,7 @@ class Seen(HTMLParser):
 
     Args:
         kind: of the question. fields: hidden ones of its form. prompt: what the texts continue. texts: first to last.
-        choices: values of its buttons.
+        choices: values of its buttons. can_skip: whether it can be skipped.
     """
 
     page: str
@@ -38,6 +42,7 @@ class Seen(HTMLParser):
     prompt: str = ""
     texts: list[str] = field(default_factory=list)
     choices: list[str] = field(default_factory=list)
+    can_skip: bool = False
 
     def __post_init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -54,6 +59,7 @@ class Seen(HTMLParser):
             self.kind = given["data-kind"]
         if tag == "form":
             self._is_answer = given.get("id") == "answer"
+            self.can_skip |= given.get("action") == "/skip"
         if tag == "input" and self._is_answer and given.get("type") == "hidden":
             self.fields[given["name"]] = given["value"]
         if tag == "button" and given.get("name") == "choice":
@@ -114,13 +120,13 @@ class Client:
             raise PageError(f"the page could not be seen (status {status}): {_words(page)}")
         return Seen(page)
 
-    def send(self, seen: Seen, said: Mapping[str, str]) -> str:
+    def send(self, seen: Seen, said: Mapping[str, str], path: str = "/answer") -> str:
         """Send an answer and return its id once it is stored; where the page asks to go slower, it is sent again later.
 
         Errors: PageError where the page does not take it.
         """
         while True:
-            status, headers, body = self._insist("POST", "/answer", {**seen.fields, **said})
+            status, headers, body = self._insist("POST", path, {**seen.fields, **said})
             if status != 429:
                 break
             time.sleep(float(headers.get("retry-after", "1")))
@@ -149,7 +155,7 @@ class Client:
                 time.sleep(BETWEEN_TRIES)
 
 
-def answer_by_taste(client: Client, rater: NoisyRater, person: Person, limit: int | None = None) -> int:
+def answer_by_taste(client: Client, rater: SimulatedRater, person: Person, limit: int | None = None) -> int:
     """Answer what the page shows as a simulated person would; return how many answers were stored.
 
     It knows nothing but what the screen says.
@@ -160,7 +166,13 @@ def answer_by_taste(client: Client, rater: NoisyRater, person: Person, limit: in
         if seen is None:
             break
         showing = as_showing(seen, person)
-        client.send(seen, _fields(showing, rater.reply(showing, person)))
+        reply = rater.reply(showing, person)
+        if reply.outcome not in (Outcome.SKIP, Outcome.TIMEOUT):
+            client.send(seen, _fields(showing, reply))
+        elif seen.can_skip:
+            client.send(seen, {"reason-text": REASONS[reply.outcome]}, "/skip")
+        else:
+            break  # without an answer the page shows nothing else
         count += 1
     return count
 
@@ -173,7 +185,8 @@ def as_showing(seen: Seen, person: Person) -> Showing:
     # Of a rating's buttons the last may be "I cannot say", whose value is a word.
     scale = Scale(min(steps), max(steps), ()) if steps else None
     names = tuple(passage.id for passage in passages)
-    question = Question(kind, names, scale=scale)
+    offered = [each for each in ("tie", "all_bad", "abstain") if each in seen.choices or (each == "tie" and kind is Kind.RANK)]
+    question = Question(kind, names, scale=scale, allows=(*offered, *(["skip"] if seen.can_skip else [])))
     return Showing(Lease(question.id, person.id, names, Interface.SIMULATED, 0.0, 0.0), question, passages)
 
 

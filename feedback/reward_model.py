@@ -226,7 +226,7 @@ class RewardModel(Source):
         trunk = copy.deepcopy(self._network.trunk)
         return RewardNetwork(
             with_lora(trunk, settings.training.lora_rank, settings.seed) if settings.trained == "lora" else trunk, self.read
-        )  # type: ignore[arg-type]
+        )
 
     def _features(self, rows: Sequence[IntArray]) -> FloatArray:
         """Return the features of rows; those of an untrained trunk are kept, since a row's never change."""

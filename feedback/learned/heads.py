@@ -20,6 +20,7 @@ IntArray = npt.NDArray[np.int64]
 VALUE_LOG_ODDS = 5.16  # of ten people who rated words: 1.29 a point of a scale from -4 to 4, so 4 points for a value from 0 to 1
 HUBER_WIDTH = 1.0  # in values from -1 to 1: up to half of the scale, errors count squared
 MOST_STEPS = 200
+ROUNDING = 1e-13  # of a sum of losses, as a share of it
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,6 +203,10 @@ class Problem:
                 return at, step
             matrix = design.T @ ((weight * curve)[:, None] * design) + np.diag(self.penalty)
             move = np.linalg.solve(matrix, gradient)
+            if gradient @ move <= ROUNDING * max(
+                1.0, abs(float(value))
+            ):  # lower values cannot be told apart: the last step is taken unchecked
+                return at - move, step + 1
             length = 1.0
             while True:
                 new = at - length * move

@@ -1,0 +1,1 @@
+"""Measure what becomes of a hidden true score while a learned one is optimised."""

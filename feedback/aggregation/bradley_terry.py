@@ -1,7 +1,7 @@
 """Score items by comparisons: Bradley and Terry's model with a normal prior, which keeps every score finite, and with ties.
 
-Bradley & Terry 1952, "Rank Analysis of Incomplete Block Designs"; Davidson 1970, "On Extending the Bradley-Terry Model to Accommodate Ties".
-Left out: effects of the order of showing (see `annotator_aware`), and any posterior but the normal one around its highest point.
+Bradley & Terry 1952, "Rank Analysis of Incomplete Block Designs"; Davidson 1970, "On Extending the Bradley-Terry Model to Accommodate
+Ties". Left out: effects of the order of showing (see `annotator_aware`), and any posterior but the normal one around its highest point.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class ItemScores:
     Args:
         method: how they were scored.
         score: [I], in units of log odds. Its mean is 0 over the items of each component.
-        standard_error: [I], of the score against the mean of its component; NaN for an item that was compared with none.
+        standard_error: [I], of the score against the mean of its component, as if the posterior were normal (it is not where an item always
+            won); NaN for an item that was compared with none.
         component: [I], the lowest number of an item that a chain of comparisons leads to. Scores of two components cannot be compared.
         log_tie_strength: log nu of Davidson's model; None where ties are half wins.
         log_posterior: at the scores, constants left out. num_steps: until the stopping rule was met.

@@ -36,11 +36,11 @@ class ItemGraph:
 
     def net(self, flow: FloatArray) -> FloatArray:
         """Return for each item what flows in where it is first, less what flows in where it is second: [N] -> [I]."""
-        return np.bincount(self.first, flow, self.num_items) - np.bincount(self.second, flow, self.num_items)
+        return np.asarray(np.bincount(self.first, flow, self.num_items) - np.bincount(self.second, flow, self.num_items), np.float64)
 
     def total(self, amount: FloatArray) -> FloatArray:
         """Return for each item the sum over the comparisons that it is in: [N] -> [I]."""
-        return np.bincount(self.first, amount, self.num_items) + np.bincount(self.second, amount, self.num_items)
+        return np.asarray(np.bincount(self.first, amount, self.num_items) + np.bincount(self.second, amount, self.num_items), np.float64)
 
     def components(self) -> IntArray:
         """Return for each item the lowest number of an item that a chain of comparisons leads to: [I]."""

@@ -6,7 +6,7 @@ Krippendorff 2011, "Computing Krippendorff's Alpha-Reliability"; Wilson 1927. An
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -59,12 +59,22 @@ def alpha_interval(ratings: npt.ArrayLike, level: Level = "interval", resamples:
     Draws on which alpha is undefined are left out; with fewer than ten units there is no interval.
     """
     table = np.asarray(ratings, dtype=np.float64)
-    value = krippendorff_alpha(table, level)
+    return bootstrap_units(lambda rated: krippendorff_alpha(rated, level), table, resamples, seed)
+
+
+def bootstrap_units(statistic: Callable[[FloatArray], float | None], ratings: npt.ArrayLike, resamples: int, seed: int) -> Interval:
+    """Compute a figure of ratings, [people, units], and a 95 % interval by drawing units with replacement (Efron 1979).
+
+    Only units with two ratings or more are drawn. Draws on which the figure is undefined are left out; with fewer than ten units there is
+    no interval.
+    """
+    table = np.asarray(ratings, dtype=np.float64)
+    value = statistic(table)
     rated = table[:, (~np.isnan(table)).sum(axis=0) >= 2]
     if value is None or rated.shape[1] < 10:
         return Interval(value, None, None)
     generator = np.random.default_rng(seed)
-    draws = [krippendorff_alpha(rated[:, generator.integers(rated.shape[1], size=rated.shape[1])], level) for _ in range(resamples)]
+    draws = [statistic(rated[:, generator.integers(rated.shape[1], size=rated.shape[1])]) for _ in range(resamples)]
     low, high = np.percentile([draw for draw in draws if draw is not None], [2.5, 97.5])
     return Interval(value, float(low), float(high))
 

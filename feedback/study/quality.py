@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from feedback.aggregation.agreement import Interval, Level, alpha_interval, correlation_interval, share_interval
+from feedback.aggregation.annotator_detection import FEWEST_SHARED, one_by_one, shift_between_halves
 from feedback.encoding.answers import encode_answer
 from feedback.encoding.encoded import Encoded
 from feedback.study.queueing import gold_is_met
@@ -23,7 +24,6 @@ from feedback.study.store import Store
 Unit = tuple[str, str]
 LEVELS: dict[Kind, Level] = {Kind.BINARY: "nominal", Kind.COMPARE: "nominal", Kind.RATE: "ordinal", Kind.RANK: "ordinal"}
 LONGEST_PAUSE = 300.0  # seconds between two answers; after a longer one somebody was away
-FEWEST_SHARED = 8  # units shared with others before a person is called inverted or drifting
 DEVIATIONS = 3.0  # standard errors by which the second half of a person's answers must lie off the first
 
 
@@ -141,14 +141,15 @@ def study_quality(store: Store, critic: Callable[[str], Encoded] | None = None) 
     """
     heard = _heard(store, critic)
     table = _table(heard.said)
-    inverted: set[str] = set()
-    while True:  # one at a time: whoever turned the scale round makes the others look as if they had
-        table_without = {unit: {name: value for name, value in given.items() if name not in inverted} for unit, given in table.items()}
+    found: dict[str, PersonQuality] = {}
+
+    def inverted(left_out: frozenset[str]) -> dict[str, float]:
+        nonlocal found
+        table_without = {unit: {name: value for name, value in given.items() if name not in left_out} for unit, given in table.items()}
         found = {person.id: _person(person, heard, table_without) for person in heard.people}
-        further = [name for name, each in found.items() if each.is_inverted and name not in inverted]
-        if not further:
-            break
-        inverted.add(min(further, key=lambda name: found[name].with_others.value or 0.0))
+        return {name: each.with_others.value or 0.0 for name, each in found.items() if each.is_inverted}
+
+    one_by_one(inverted)  # the last call is that without all of them
     people = tuple(sorted(found.values(), key=lambda each: each.handle))
     return StudyQuality(people, tuple(_kinds(heard.said)), tuple(_versions(heard)))
 
@@ -221,7 +222,7 @@ def _person(person: Person, heard: _Heard, table: dict[Unit, dict[str, float]]) 
     same = sum((before.outcome, before.payload) == (after.outcome, after.payload) for before, after in repeated)
     own, theirs = _beside_others(said, table, name)
     with_others = correlation_interval(own.tolist(), theirs.tolist())
-    shift, is_drifting = _shift(own - theirs)
+    shift, in_errors = shift_between_halves(own - theirs)
     is_inverted = len(own) >= FEWEST_SHARED and with_others.high is not None and with_others.high < 0
     return PersonQuality(
         handle=person.handle,
@@ -238,7 +239,7 @@ def _person(person: Person, heard: _Heard, table: dict[Unit, dict[str, float]]) 
         num_shared=len(own),
         shift=shift,
         is_inverted=is_inverted,
-        is_drifting=is_drifting,
+        is_drifting=abs(in_errors) > DEVIATIONS,
     )
 
 
@@ -254,16 +255,6 @@ def _beside_others(
                 own.append(value)
                 theirs.append(sum(rest) / len(rest))
     return np.array(own), np.array(theirs)
-
-
-def _shift(distance: npt.NDArray[np.float64]) -> tuple[float | None, bool]:
-    """Return by how much the mean of the second half lies above that of the first, and whether that is more than chance gives."""
-    if len(distance) < FEWEST_SHARED:
-        return None, False
-    first, second = np.array_split(distance, 2)
-    shift = float(second.mean() - first.mean())
-    error = float(np.sqrt(first.var(ddof=1) / len(first) + second.var(ddof=1) / len(second)))
-    return shift, abs(shift) > DEVIATIONS * error and abs(shift) > 0
 
 
 def _kinds(said: list[_Said]) -> list[KindQuality]:

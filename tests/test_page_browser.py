@@ -12,6 +12,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -41,8 +42,8 @@ numbers = itertools.count()
 class Server:
     """The page, served as its user serves it."""
 
-    def __init__(self, study: Path, port: int = 0) -> None:
-        command = [sys.executable, "-m", "feedback", "serve", "--study", str(study), "--port", str(port)]
+    def __init__(self, study: Path, port: int = 0, options: Sequence[str] = ()) -> None:
+        command = [sys.executable, "-m", "feedback", "serve", "--study", str(study), "--port", str(port), *options]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=study.parent)
         assert self.process.stdout is not None

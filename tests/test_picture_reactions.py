@@ -167,7 +167,7 @@ def test_a_picture_does_not_answer_a_rating(asked):
 def test_a_model_gives_a_share_to_each_of_its_labels(tmp_path):
     make_classifier(tmp_path)
     seen = ModelClassifier(str(tmp_path))(picture())
-    assert {label for label, _ in seen.labels} == {"happy", "sad"}
+    assert {label for label, _ in seen.labels} == {"happy", "sad", "surprised"}
     assert sum(share for _, share in seen.labels) == pytest.approx(1.0, abs=1e-4)
     assert ModelClassifier(str(tmp_path))(plain(250)).labels[0][0] == "happy"
     assert ModelClassifier(str(tmp_path))(plain(5)).labels[0][0] == "sad"

@@ -1,4 +1,4 @@
-"""Make a classifier of pictures in a second, which takes bright ones for happy and dark ones for sad."""
+"""Make a classifier of pictures in a second, which takes bright ones for happy, dark ones for sad, and grey ones for surprised."""
 
 from __future__ import annotations
 
@@ -7,22 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
+LABELS = ("happy", "sad", "surprised")
 SIZES = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "image_size": 32, "patch_size": 16}
 
 
 def make_classifier(folder: Path) -> None:
-    """Fit a tiny vision transformer to bright and dark pictures and save it."""
+    """Fit a tiny vision transformer to bright, dark and grey pictures and save it."""
     import torch
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = ViTForImageClassification(ViTConfig(id2label={0: "happy", 1: "sad"}, label2id={"happy": 0, "sad": 1}, **SIZES))
+        model = ViTForImageClassification(
+            ViTConfig(id2label=dict(enumerate(LABELS)), label2id={label: at for at, label in enumerate(LABELS)}, **SIZES)
+        )
         optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
-        for _ in range(40):
-            side = torch.tensor([1.0, -1.0] * 4)
-            pictures = side[:, None, None, None] + 0.2 * torch.randn(8, 3, 32, 32)
-            loss = model(pixel_values=pictures, labels=(side < 0).long()).loss
+        for _ in range(60):
+            side = torch.tensor([1.0, -1.0, 0.0] * 4)
+            pictures = side[:, None, None, None] + 0.2 * torch.randn(12, 3, 32, 32)
+            loss = model(pixel_values=pictures, labels=torch.arange(12) % 3).loss
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()

@@ -7,9 +7,6 @@ acknowledged, as the page's own script does; the wait is counted from the first 
 
 from __future__ import annotations
 
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -27,12 +24,10 @@ from rich.table import Table
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Measurement, write_json
 from feedback.page.client import Client
+from feedback.page.process import PageProcess
 from feedback.study.access import Access
 from feedback.study.records import Answer, Kind, Passage, Question
 from feedback.study.store import Store
-
-HOST = "127.0.0.1"
-SECONDS_TO_START = 60.0
 
 
 @dataclass(frozen=True)
@@ -49,53 +44,6 @@ class AnsweringOptions:
     def __post_init__(self) -> None:
         if self.answers < self.raters or self.raters < 1 or self.kills < 0 or self.pause < 0:
             raise ValueError(f"at least one answer for each rater, and no negative numbers, please; got {self}")
-
-
-@dataclass
-class Server:
-    """Hold a page that is served by another process."""
-
-    study: Path
-    port: int
-    errors: list[str] = field(default_factory=list)
-    process: subprocess.Popen[str] | None = None
-    num_kills: int = 0
-
-    @property
-    def address(self) -> str:
-        """Return where the page is."""
-        return f"http://{HOST}:{self.port}"
-
-    def start(self) -> None:
-        """Start the process, and wait until it listens."""
-        command = [sys.executable, "-m", "feedback", "serve", "--study", str(self.study), "--port", str(self.port)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        threading.Thread(target=self._read, args=(self.process,), daemon=True).start()
-        until = time.monotonic() + SECONDS_TO_START
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex((HOST, self.port)) == 0:
-                    return
-            time.sleep(0.02)
-        raise TimeoutError(f"the page did not start within {SECONDS_TO_START:g} seconds: {' '.join(self.errors)[-500:]}")
-
-    def kill(self) -> None:
-        """Kill the process in the middle of whatever it does, and start another."""
-        assert self.process is not None
-        self.process.send_signal(signal.SIGKILL)
-        self.process.wait()
-        self.num_kills += 1
-        self.start()
-
-    def stop(self) -> None:
-        """End the process."""
-        if self.process is not None:
-            self.process.terminate()
-            self.process.wait(timeout=30)
-
-    def _read(self, process: subprocess.Popen[str]) -> None:
-        assert process.stderr is not None
-        self.errors.extend(process.stderr)
 
 
 class Visitor:
@@ -161,8 +109,7 @@ def run(options: AnsweringOptions, folder: Path) -> dict[str, Measurement]:
         passages = [Passage("The film was", f" number {number}") for number in range(options.answers)]
         store.submit([Question(Kind.RATE, (passage.id,)) for passage in passages], passages)
         tokens = [Access(store).invite(f"rater {number}") for number in range(options.raters)]
-    server = Server(study, _free_port())
-    server.start()
+    server = PageProcess(study).start()
     try:
         began = time.monotonic()
         crowd = Crowd(
@@ -172,7 +119,7 @@ def run(options: AnsweringOptions, folder: Path) -> dict[str, Measurement]:
         for number in range(1, options.kills + 1):
             while crowd.num_acknowledged < options.answers * number // (options.kills + 1) and any(each.is_alive() for each in threads):
                 time.sleep(0.02)
-            server.kill()
+            server.restart()
         for thread in threads:
             thread.join()
         seconds = time.monotonic() - began
@@ -181,7 +128,7 @@ def run(options: AnsweringOptions, folder: Path) -> dict[str, Measurement]:
     return _figures(study, crowd, server, seconds)
 
 
-def _figures(study: Path, crowd: Crowd, server: Server, seconds: float) -> dict[str, Measurement]:
+def _figures(study: Path, crowd: Crowd, server: PageProcess, seconds: float) -> dict[str, Measurement]:
     acknowledged = Counter(name for visitor in crowd.visitors for name in visitor.acknowledged)
     with Store(study) as store:
         logged = Counter(entry.record.id for entry in store.entries() if isinstance(entry.record, Answer))
@@ -201,12 +148,6 @@ def _figures(study: Path, crowd: Crowd, server: Server, seconds: float) -> dict[
         figures[name] = Measurement(value, "ms", value, value, len(waits))
     rate = len(waits) / seconds
     return figures | {"answers_per_second": Measurement(rate, "answers/s", rate, rate, 1)}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

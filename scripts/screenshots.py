@@ -5,17 +5,14 @@ It makes a small study, serves it, and opens it in Chromium at three sizes.
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from feedback.page.process import PageProcess
 from feedback.study.access import Access
 from feedback.study.queueing import Mixing, Queue, Reply
 from feedback.study.records import Interface, Kind, Outcome, Passage, Question
@@ -49,10 +46,10 @@ def main() -> int:
     PICTURES.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, Store(Path(folder) / "study.db", clock=Clock()) as store:
         rater, owner = make_study(store)
-        with served(Path(folder) / "study.db") as address, sync_playwright() as playwright:
+        with PageProcess(Path(folder) / "study.db", options=("--title", "Film reviews")) as served, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=ARGUMENTS)
             page = browser.new_page()
-            come_in(page, f"{address}/invitation/{rater}")
+            come_in(page, f"{served.address}/invitation/{rater}")
             for kind in Kind:
                 page.wait_for_selector(f"main[data-kind={kind}][data-ready]")
                 prepare(page, kind)
@@ -62,8 +59,8 @@ def main() -> int:
                 page.set_viewport_size({"width": SIZES["desktop"][0], "height": SIZES["desktop"][1]})
                 answer(page, kind)
             page.context.clear_cookies()
-            come_in(page, f"{address}/invitation/{owner}")
-            page.goto(f"{address}/study")
+            come_in(page, f"{served.address}/invitation/{owner}")
+            page.goto(f"{served.address}/study")
             page.screenshot(path=PICTURES / "study-desktop.png", full_page=True)
             browser.close()
     print(f"{len(list(PICTURES.glob('*.png')))} pictures are in {PICTURES}")
@@ -106,21 +103,6 @@ def make_study(store: Store) -> tuple[str, str]:
             step = (step, max(1, step - number % 3 // 2), 6 - step)[says]  # the last person takes the scale the wrong way round
             queue.answer(person, showing.lease.id, showing.lease.id, Reply(Outcome.ANSWERED, {"step": step}))
     return rater, access.invite("owner", "owner")
-
-
-@contextmanager
-def served(study: Path) -> Iterator[str]:
-    """Serve a study and give its address."""
-    command = [sys.executable, "-m", "feedback", "serve", "--study", str(study), "--port", "0", "--title", "Film reviews"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    found = re.search(r"http://[\d.]+:\d+", process.stdout.readline())
-    assert found is not None
-    try:
-        yield found.group()
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def come_in(page: Any, link: str) -> None:

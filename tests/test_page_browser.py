@@ -6,16 +6,12 @@ The browser and the server are processes of their own on this machine; this proc
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
+from feedback.page.process import PageProcess
 from feedback.study.access import Access
 from feedback.study.records import Answer, Kind, Outcome
 from feedback.study.store import Store
@@ -31,30 +27,10 @@ OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-ROOT = Path(__file__).parents[1]
 SMALLEST_TARGET = 44  # px, of a finger
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed, in which the page would be opened")
 numbers = itertools.count()
-
-
-class Server:
-    """The page, served as its user serves it."""
-
-    def __init__(self, study: Path, port: int = 0) -> None:
-        command = [sys.executable, "-m", "feedback", "serve", "--study", str(study), "--port", str(port)]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=study.parent)
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", line)
-        assert found, f"the server said {line!r}"
-        self.address, self.port = found.group(), int(found[1])
-
-    def stop(self, how: signal.Signals = signal.SIGINT) -> str:
-        self.process.send_signal(how)
-        said, _ = self.process.communicate(timeout=20)
-        return said
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +47,7 @@ def store(study):
 
 @pytest.fixture(scope="module")
 def server(study, store):
-    started = Server(study)
+    started = PageProcess(study).start()
     yield started
     assert "Stopped" in started.stop()
 
@@ -89,7 +65,7 @@ def browser():
 class Somebody:
     """A person with a browser window and questions of their own."""
 
-    def __init__(self, browser, server: Server, store: Store, role: str = "rater", **window) -> None:
+    def __init__(self, browser, server: PageProcess, store: Store, role: str = "rater", **window) -> None:
         self.store = store
         self.name = f"{role}-{next(numbers):02}"
         self.person = store.enrol(self.name, role)
@@ -409,18 +385,18 @@ def test_a_reload_in_the_middle_keeps_the_question_and_the_draft(somebody):
 def test_an_answer_survives_a_server_that_is_killed_and_comes_back(browser, tmp_path):
     path = tmp_path / "study.db"
     with Store(path) as store:
-        server = Server(path)
+        server = PageProcess(path).start()
         who = Somebody(browser, server, store)
         who.ask(Kind.RATE, Kind.CRITIQUE, Kind.BINARY)
         who.come_in().press("4")
         who.saved(1)
-        server.stop(signal.SIGKILL)
+        server.kill()
         assert [answer.payload for answer in who.answers()] == [{"step": 4}]  # what was acknowledged is there
         who.page.fill("textarea#text", "written while nobody listened")
         who.choose("Send")
         who.page.locator("#status", has_text="Not saved yet").wait_for()
         assert who.page.locator("textarea#text").input_value() == "written while nobody listened"
-        server = Server(path, server.port)
+        server.start()
         who.page.get_by_role("heading", name="Is this good?").wait_for()
         assert [answer.payload for answer in who.answers()][1:] == [{"text": "written while nobody listened"}]
         who.ready().press("y")
@@ -428,6 +404,49 @@ def test_an_answer_survives_a_server_that_is_killed_and_comes_back(browser, tmp_
         assert len(who.answers()) == 3
         who.context.close()
         server.stop()
+
+
+def test_an_undo_while_the_server_is_away_loses_nothing_and_is_done_once_when_it_is_back(browser, tmp_path):
+    path = tmp_path / "study.db"
+    with Store(path) as store, PageProcess(path) as server:
+        who = Somebody(browser, server, store)
+        who.ask(Kind.RATE, Kind.CRITIQUE, Kind.BINARY)
+        who.come_in().press("4")
+        who.saved(1)
+        who.page.fill("textarea#text", "half a thought")
+        who.press("Escape")
+        server.kill()
+        who.press("u")
+        who.page.locator("#status", has_text="Nothing is lost: press Undo again").wait_for()
+        assert who.page.locator("textarea#text").input_value() == "half a thought"
+        who.choose("Send")
+        who.page.locator("#status", has_text="Not saved yet: the server").wait_for()
+        for undo in (lambda: who.press("u"), lambda: who.page.get_by_role("button", name="Undo").click()):
+            undo()
+            who.page.locator("#status", has_text="Nothing was taken back: your answer is not saved yet").wait_for()
+            who.page.locator("#status", has_text="Not saved yet: the server").wait_for()
+        server.start()
+        who.page.get_by_role("heading", name="Is this good?").wait_for()
+        assert [answer.payload for answer in who.answers()] == [{"step": 4}, {"text": "half a thought"}]
+        who.ready().press("u")
+        who.page.get_by_role("heading", name="What is good or bad").wait_for()
+        assert [answer.outcome for answer in who.answers()] == [Outcome.ANSWERED, Outcome.ANSWERED, Outcome.WITHDRAWN]
+        who.context.close()
+
+
+def test_an_undo_whose_confirmation_was_lost_takes_one_answer_back_when_it_is_pressed_again(somebody):
+    who = somebody()
+    who.ask(Kind.RATE, Kind.BINARY, Kind.CRITIQUE)
+    who.come_in().press("4")
+    who.saved(1).press("y")
+    who.saved(2)
+    who.page.route("**/undo", lambda route: (route.fetch(), route.abort()))
+    who.press("u")
+    who.page.locator("#status", has_text="may not be taken back").wait_for()
+    who.page.unroute("**/undo")
+    who.press("u")
+    who.page.get_by_role("heading", name="Is this good?").wait_for()
+    assert [answer.outcome for answer in who.answers()] == [Outcome.ANSWERED, Outcome.ANSWERED, Outcome.WITHDRAWN]
 
 
 def test_an_answer_whose_confirmation_was_lost_is_stored_once_even_after_a_reload(somebody):

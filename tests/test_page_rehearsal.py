@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -15,6 +14,7 @@ import pytest
 from agents import RLOO, RLOOConfig, collect, train
 from feedback import Asynchronous, HumanFeedback, text_feedback
 from feedback.page.client import Seen, as_showing
+from feedback.page.process import PageProcess
 from feedback.simulated.study_rater import SimulatedRater
 from feedback.study.access import Access
 from feedback.study.records import Answer, Kind, Outcome, Person
@@ -46,12 +46,8 @@ def invitations(path):
     """Serve a study; give links for two people."""
     with Store(path) as store:
         tokens = [Access(store).invite(name) for name in ("ann", "bob")]
-    server = run("serve", "--study", path, "--port", 0)
-    address = re.search(r"http://127\.0\.0\.1:\d+", server.stdout.readline())
-    assert address
-    yield [f"{address.group()}/invitation/{token}" for token in tokens]
-    server.send_signal(signal.SIGINT)
-    server.communicate(timeout=20)
+    with PageProcess(path) as server:
+        yield [f"{server.address}/invitation/{token}" for token in tokens]
 
 
 def test_an_agent_gets_better_by_what_people_say_on_the_page_alone(path, invitations):

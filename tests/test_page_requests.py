@@ -836,3 +836,30 @@ def test_the_owner_takes_the_log_away(study):
     assert [line["number"] for line in lines] == [entry.number for entry in study.store.entries()]
     assert "attachment" in response.headers["content-disposition"]
     assert owner.get("/study/export/other").status_code == 404
+
+
+def test_whoever_signs_out_gives_back_the_question_that_they_held(tmp_path):
+    made = desk(tmp_path / "study.db")
+    made.store.submit(*one_of_each(kinds=(Kind.RATE,)))
+    with made.store:
+        one, other = Visitor(made, "one"), Visitor(made, "other")
+        one.get()
+        held = one.fields()
+        other.get()
+        assert not [form for form in other.page.forms if form.action == "/answer"]  # it is with the first
+        one.send("/sign-out")
+        other.get()
+        assert other.form("/answer")
+        other.send("/answer", ("choice", "4"))
+        assert [answer.payload for answer in answers(made.store)] == [{"step": 4}]
+        assert one.post("/answer", held | {"choice": "2"}).status_code == 401
+
+
+def test_signing_out_with_nothing_in_hand_gives_nothing_back(tmp_path):
+    made = desk(tmp_path / "study.db")
+    with made.store:
+        visitor = Visitor(made)
+        visitor.get("/done")
+        before = len(list(made.store.entries()))
+        visitor.send("/sign-out")
+        assert len(list(made.store.entries())) == before

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from feedback.page.hearing import Hearing, make_hearing
+from feedback.page.sealing import Seal
 from feedback.page.serving import serve
 from feedback.speech.artefacts import Artefacts
 from feedback.speech.recogniser import Heard
@@ -41,7 +42,7 @@ def says():
 @pytest.fixture
 def study(tmp_path, says):
     made = desk(tmp_path / "study.db")
-    made = replace(made, hearing=Hearing(says, Artefacts(tmp_path / "study.db.files"), free=says))
+    made = replace(made, hearing=Hearing(says, Seal(Artefacts(tmp_path / "study.db.files")), free=says))
     made.store.submit(*one_of_each())
     with made.store:
         yield made
@@ -79,7 +80,7 @@ def test_a_spoken_answer_is_stored_only_once_it_is_confirmed_with_its_recording(
     assert confirm(visitor, verdict["spoken"], comment="a word").json()["saved"]
     stored = answers(study.store)[-1]
     assert (stored.payload, stored.confidence, stored.seconds, stored.comment) == ({"step": 4}, 0.97, 2.5, "a word")
-    assert study.hearing.artefacts.read(stored.artefact) == SOUND
+    assert study.hearing.seal.artefacts.read(stored.artefact) == SOUND
     assert study.store.record(Lease, stored.lease).interface is Interface.SPEECH
     assert confirm(visitor, verdict["spoken"], comment="a word").json()["answer"] == stored.id  # sent again, stored once
     assert len(answers(study.store)) == said + 1
@@ -121,7 +122,7 @@ def test_what_is_not_understood_cannot_be_confirmed_and_is_kept_as_a_recording(s
     said = len(answers(study.store))
     assert confirm(visitor, verdict["spoken"]).status_code == 422
     assert len(answers(study.store)) == said
-    assert len(list(study.hearing.artefacts.folder.iterdir())) == 1
+    assert len(list(study.hearing.seal.artefacts.folder.iterdir())) == 1
 
 
 def test_undo_is_understood_and_stores_nothing(study, says):
@@ -150,7 +151,7 @@ def test_a_recording_that_cannot_be_heard_is_refused_and_not_kept(study, says, d
     response = speak(visitor, data)
     assert response.status_code == status
     assert words in response.json()["error"]
-    assert not study.hearing.artefacts.folder.exists()
+    assert not study.hearing.seal.artefacts.folder.exists()
     assert visitor.get("/").status_code == 200
 
 
@@ -159,7 +160,7 @@ def test_a_form_without_a_recording_or_with_two_is_refused(study):
     assert visitor.post("/speech", visitor.fields(), **JSON).status_code == 422
     two = [("recording", ("a.wav", SOUND)), ("recording", ("b.wav", SOUND))]
     assert visitor.client.post("/speech", data=visitor.fields(), files=two, headers=JSON).status_code == 400
-    assert not study.hearing.artefacts.folder.exists()
+    assert not study.hearing.seal.artefacts.folder.exists()
 
 
 def test_nobody_speaks_without_a_session_from_elsewhere_or_without_the_sessions_word(study):
@@ -170,7 +171,7 @@ def test_nobody_speaks_without_a_session_from_elsewhere_or_without_the_sessions_
     assert speak(visitor, fields={name: value for name, value in visitor.fields().items() if name != "csrf"}).status_code == 403
     assert speak(visitor, Origin="https://evil.example").status_code == 403
     assert speak(visitor, fields=visitor.fields() | {"lease": "nowhere"}).status_code == 404
-    assert not study.hearing.artefacts.folder.exists()
+    assert not study.hearing.seal.artefacts.folder.exists()
 
 
 def test_nobody_speaks_to_anothers_question_or_sends_what_another_said(study, says):
@@ -199,7 +200,7 @@ def test_what_was_heard_cannot_be_changed_on_the_way(study, says):
 def test_an_answer_whose_recording_is_gone_is_not_stored(study, says):
     visitor, says.next = at(study, Kind.RATE), Heard("four", 0.95)
     word = speak(visitor).json()["spoken"]
-    for file in study.hearing.artefacts.folder.iterdir():
+    for file in study.hearing.seal.artefacts.folder.iterdir():
         file.unlink()
     assert "gone" in confirm(visitor, word).json()["error"]
 

@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from feedback.page.process import PageProcess
 from feedback.speech.artefacts import artefacts_of
 from feedback.speech.recording import RATE, Recording, read_wav, write_wav
 from feedback.speech.speech_synthesis import can_speak, say
 from feedback.study.records import Interface, Kind, Lease
 from feedback.study.store import Store
-from tests.test_page_browser import CHROMIUM, OPTIONS, ROOT, Server, Somebody, violations
+from tests.test_page_browser import CHROMIUM, OPTIONS, Somebody, violations
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed, in which the page would be opened"),
     pytest.mark.skipif(importlib.util.find_spec("pocketsphinx") is None, reason="pocketsphinx, which hears commands, is not installed"),
     pytest.mark.skipif(not can_speak(), reason="espeak-ng, which says the commands, is not installed"),
 ]
-
-
-class SpeechServer(Server):
-    """The page, served with speech."""
-
-    def __init__(self, study: Path) -> None:
-        command = [sys.executable, "-m", "feedback", "serve", "--study", str(study), "--port", "0", "--speech"]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, cwd=study.parent
-        )
-        assert self.process.stdout is not None
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", self.process.stdout.readline())
-        assert found
-        self.address, self.port = found.group(), int(found[1])
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +53,7 @@ def study(tmp_path):
 
 @pytest.fixture
 def server(study):
-    started = SpeechServer(study[0])
+    started = PageProcess(study[0], options=["--speech"]).start()
     yield started
     assert "Stopped" in started.stop()
 

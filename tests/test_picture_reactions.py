@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -10,9 +12,10 @@ import pytest
 from feedback.pictures.reaction import ModelClassifier, PictureAnswer, PictureError, Polarity, Seen, read_picture
 from feedback.speech.artefacts import Artefacts
 from feedback.study.queueing import Queue
-from feedback.study.records import Interface, Kind, RecordError
+from feedback.study.records import Interface, Kind, Lease, RecordError
 from feedback.study.store import Store
 from tests.page_study import NO_TESTS, Clock, question
+from tests.tiny_classifier import make_classifier, plain
 
 Image = pytest.importorskip("PIL.Image", reason="pillow, which reads pictures, is not installed")
 TABLE = Polarity.of({"happy": True, "amused": True, "sad": False, "👍": True, "👎": False, "❤️": True})
@@ -41,7 +44,19 @@ def test_a_side_is_an_answer_only_where_it_is_clear_and_in_the_table(labels, goo
 
 
 @pytest.mark.parametrize(
-    ("text", "good"), [("👍", True), (" 👎 ", False), ("❤", True), ("❤️", True), ("👍👎", None), ("", None), ("🤷", None)]
+    ("text", "good"),
+    [
+        ("👍", True),
+        (" 👎 ", False),
+        ("❤", True),
+        ("❤️", True),
+        ("👍🏽", True),
+        ("👎🏿", False),
+        ("👍👎", None),
+        ("happy", True),
+        ("", None),
+        ("🤷", None),
+    ],
 )
 def test_an_emoji_of_the_table_is_what_it_says_and_any_other_is_nothing(text, good):
     reply = TABLE.reply_to_emoji(text)
@@ -71,6 +86,30 @@ def test_a_table_with_a_label_on_both_sides_or_one_empty_side_is_refused():
 def test_what_is_no_picture_is_refused(data, words):
     with pytest.raises(PictureError, match=words):
         read_picture(data)
+
+
+def test_whatever_is_damaged_is_refused_as_a_picture_and_nothing_else_is_raised():
+    draw = np.random.default_rng(1)
+    for kind in ("PNG", "JPEG"):
+        whole = picture(kind)
+        num_refused = 0
+        for _ in range(300):
+            damaged = bytearray(whole)
+            for place in draw.integers(0, len(whole), 4):
+                damaged[place] = draw.integers(0, 256)
+            try:
+                read_picture(bytes(damaged))
+            except PictureError:
+                num_refused += 1
+        assert num_refused > 0
+
+
+def test_a_small_file_that_unpacks_into_a_long_text_is_refused():
+    chunk = b"zTXt" + b"Comment\x00\x00" + zlib.compress(bytes(50_000_000))
+    whole = picture()
+    bomb = whole[:33] + struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) + whole[33:]
+    with pytest.raises(PictureError, match="cannot be read"):
+        read_picture(bomb)
 
 
 def test_a_small_file_of_too_many_pixels_is_refused_before_it_is_unpacked():
@@ -109,6 +148,7 @@ def test_a_reaction_is_stored_only_once_it_is_confirmed_and_its_picture_is_kept(
     stored = answer.store(queue, person, "key")
     assert (stored.payload, stored.confidence) == ({"good": True}, 0.9)
     assert kept.read(stored.artefact) == picture()
+    assert queue.store.record(Lease, stored.lease).interface is Interface.PICTURE
 
 
 def test_a_picture_does_not_answer_a_rating(asked):
@@ -125,22 +165,9 @@ def test_a_picture_does_not_answer_a_rating(asked):
 
 
 def test_a_model_gives_a_share_to_each_of_its_labels(tmp_path):
-    import torch
-    from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
-
-    sizes = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "image_size": 32,
-        "patch_size": 16,
-    }
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = ViTForImageClassification(ViTConfig(id2label={0: "happy", 1: "sad"}, label2id={"happy": 0, "sad": 1}, **sizes))
-    model.save_pretrained(tmp_path)
-    ViTImageProcessor(size={"height": 32, "width": 32}).save_pretrained(tmp_path)
+    make_classifier(tmp_path)
     seen = ModelClassifier(str(tmp_path))(picture())
-    assert {label for label, _ in seen.labels} == {"happy", "sad"}
+    assert {label for label, _ in seen.labels} == {"happy", "sad", "surprised"}
     assert sum(share for _, share in seen.labels) == pytest.approx(1.0, abs=1e-4)
+    assert ModelClassifier(str(tmp_path))(plain(250)).labels[0][0] == "happy"
+    assert ModelClassifier(str(tmp_path))(plain(5)).labels[0][0] == "sad"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from rich.console import Console
 from rich.text import Text
 
+from feedback.pictures.reaction import THUMBS
 from feedback.study import open_study
 from feedback.study.queueing import MOST_LEFT, Mixing, Queue, Reply, Showing
 from feedback.study.records import Answer, Interface, Kind, Outcome, Passage, Payload, Person, Question, RecordError
@@ -30,7 +31,7 @@ HELP = """  /cannot          I have looked, and cannot say
   /help  /quit     (so does the end of the input)
   ANSWER # WORDS   adds a comment to any answer"""
 HOW = {
-    Kind.BINARY: "y good, n bad",
+    Kind.BINARY: "y good, n bad; a thumb up or down does, too",
     Kind.COMPARE: "a or b is better, t equally good, n none is acceptable",
     Kind.RANK: "letters, best first, equal ones joined: b a=c (leave out what you cannot place); n none is acceptable",
     Kind.CRITIQUE: "write what is good or bad about it",
@@ -210,6 +211,9 @@ def _read(line: str, showing: Showing) -> tuple[Outcome, Payload]:
 
 
 def _read_binary(line: str, showing: Showing) -> tuple[Outcome, Payload]:
+    reaction = THUMBS.reply_to_emoji(line)
+    if reaction is not None:
+        return reaction.outcome, reaction.payload
     if line.casefold() not in ("y", "n", "+", "-"):
         raise RecordError(f"type y for good or n for bad, not {line!r}")
     return Outcome.ANSWERED, {"good": line.casefold() in ("y", "+")}

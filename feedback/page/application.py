@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from feedback.page import earlier, entrance, judging, owner
 from feedback.page.desk import Desk
-from feedback.page.gate import Gate
+from feedback.page.gate import PICTURE, SPEECH, Gate
 from feedback.page.screens import refusal
 
 ROUTES = [
@@ -38,21 +38,29 @@ ROUTES = [
 
 def make_application(desk: Desk) -> ASGIApp:
     """Return the page of one study as an ASGI application. Its endpoints run in threads, since the database blocks."""
-    speech = [] if desk.hearing is None else [Route("/speech", _take_recording(), methods=["POST"])]
-    application = Starlette(routes=[*ROUTES, *speech], exception_handlers={404: _not_found, 405: _wrong_method, Exception: _failed})
+    uploads = [Route(path, take, methods=["POST"]) for path, take in _uploads(desk).items()]
+    application = Starlette(routes=[*ROUTES, *uploads], exception_handlers={404: _not_found, 405: _wrong_method, Exception: _failed})
 
     async def with_desk(scope: Scope, receive: Receive, send: Send) -> None:
         scope.setdefault("state", {})["desk"] = desk
         await gate(scope, receive, send)
 
-    gate = Gate(application, desk.settings, desk.hearing is not None)
+    gate = Gate(application, desk.settings, {route.path for route in uploads})
     return with_desk
 
 
-def _take_recording() -> Callable[[Request], Response]:
-    from feedback.page.hearing import take_recording  # only where answers are spoken
+def _uploads(desk: Desk) -> dict[str, Callable[[Request], Response]]:
+    """Return what takes the files that this page takes, by address; imported only where it does."""
+    takers: dict[str, Callable[[Request], Response]] = {}
+    if desk.hearing is not None:
+        from feedback.page.hearing import take_recording
 
-    return take_recording
+        takers[SPEECH] = take_recording
+    if desk.sight is not None and desk.sight.takes_pictures:
+        from feedback.page.sight import take_picture
+
+        takers[PICTURE] = take_picture
+    return takers
 
 
 def _not_found(request: Request, error: Exception) -> Response:

@@ -14,17 +14,19 @@ from feedback.study.store import Store
 
 if TYPE_CHECKING:
     from feedback.page.hearing import Hearing
+    from feedback.page.sight import Sight
 
 
 @dataclass(frozen=True)
 class Desk:
-    """Hold one study that is being served; `hearing` is None where answers are not spoken."""
+    """Hold one study that is being served; `hearing` is None where answers are not spoken, `sight` where there are no reactions."""
 
     store: Store
     queue: Queue
     access: Access
     settings: Settings
     hearing: Hearing | None = None
+    sight: Sight | None = None
 
     @cached_property
     def measured(self) -> Measured:

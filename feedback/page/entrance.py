@@ -43,7 +43,8 @@ def come_in(request: Request) -> Response:
 
 @for_visitors
 def go_out(request: Request, desk: Desk, visit: Visit) -> Response:
-    """End the session."""
+    """End the session; the question that was shown goes to somebody else."""
+    desk.queue.give_back_held(visit.person)
     desk.access.leave(request.cookies[desk.settings.cookie])
     request.state.visit = None
     response = screen(request, "message.html", title="You are signed out", message="What you sent is stored. Thank you.", is_error=False)

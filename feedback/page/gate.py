@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -36,7 +36,11 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-SPEECH = "/speech"  # the only address that takes a file
+SPEECH, PICTURE = "/speech", "/picture"  # the only addresses that take a file
+TOO_LARGE = {
+    SPEECH: "A recording holds at most {most}: say it shorter, or write it.",
+    PICTURE: "A picture holds at most {most}: send a smaller one, or choose an answer.",
+}
 TITLES = {
     400: "This address is not served here",
     403: "This form did not come from this page",
@@ -83,15 +87,15 @@ class Rates:
 class Gate:
     """Stand in front of the application.
 
-    A form that passes is in `request.state.fields`: every name with its values. With `takes_speech`, browsers may use the microphone, and
-    one file may come with the form of a recording; it is in `request.state.file`.
+    A form that passes is in `request.state.fields`: every name with its values. One file may come to an address of
+    `uploads`; it is in `request.state.file`. Where that takes recordings, browsers may use the microphone.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings, takes_speech: bool = False) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, uploads: Collection[str] = ()) -> None:
         self.app = app
-        self.takes_speech = takes_speech
+        self.uploads = frozenset(uploads)
         self.headers = {**HEADERS}
-        if takes_speech:
+        if SPEECH in self.uploads:
             self.headers["Permissions-Policy"] = HEADERS["Permissions-Policy"].replace("microphone=()", "microphone=(self)")
         self.settings = settings
         self.rates = Rates(settings.requests_at_once, settings.requests_per_second)
@@ -147,7 +151,7 @@ class Gate:
         Errors: HTTPException for one that is too large.
         """
         body, size, takes_file = bytearray(), 0, self._takes_file(request)
-        largest = self.settings.largest_recording if takes_file else self.settings.largest_body
+        largest = self.settings.largest_upload if takes_file else self.settings.largest_body
         async for part in request.stream():
             size += len(part)
             if size <= largest:
@@ -155,14 +159,14 @@ class Gate:
             elif size > MOST_READ:
                 break
         if size > largest:
-            most = f"{largest / 1e6:g} million bytes"
+            most = f"{largest / 1e6:.3g} million bytes"
             if takes_file:
-                raise HTTPException(413, f"A recording holds at most {most}: say it shorter, or write it.")
+                raise HTTPException(413, TOO_LARGE[request.url.path].format(most=most))
             raise HTTPException(413, f"A form holds at most {most}. Go back: your text is still in the form. Shorten it and send it again.")
         return bytes(body)
 
     def _takes_file(self, request: Request) -> bool:
-        return self.takes_speech and request.url.path == SPEECH
+        return request.url.path in self.uploads
 
     async def _fields(self, request: Request) -> dict[str, list[str]]:
         """Read a form.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -18,6 +18,11 @@ from feedback.study.access import Visit
 from feedback.study.queueing import Reply, Showing
 from feedback.study.records import Interface, Kind, Outcome, Passage, RecordError
 
+if TYPE_CHECKING:
+    from feedback.page.hearing import Hearing
+    from feedback.page.sealing import Seal
+    from feedback.page.sight import Sight
+
 HEADINGS = {
     Kind.BINARY: "Is this good?",
     Kind.RATE: "How good is this?",
@@ -27,7 +32,8 @@ HEADINGS = {
     Kind.CORRECT: "Write it as it should be",
     Kind.SPAN: "Mark what is good and what is bad",
 }
-SPOKEN = "spoken"  # the button that confirms what was heard
+SPOKEN, SEEN = "spoken", "seen"  # the buttons that confirm what was heard, and what was seen
+EMOJI = "emoji:"  # begins the value of an emoji's button
 REASONS = (
     "I cannot read it",
     "The question is not clear",
@@ -59,9 +65,7 @@ def take_answer(request: Request, desk: Desk, visit: Visit) -> Response:
     filled = Filled()
     try:
         filled = filled_by_form(fields(request))
-        if filled.choice == SPOKEN:
-            return _store(request, desk, visit, showing, _confirmed(request, desk, visit, showing, filled), Interface.SPEECH)
-        return _store(request, desk, visit, showing, reply(showing, filled, fields(request)))
+        return _store(request, desk, visit, showing, *_said(request, desk, visit, showing, filled))
     except RecordError as error:
         return _again(request, desk, visit, showing, filled, str(error))
 
@@ -88,15 +92,32 @@ def instructions(request: Request, desk: Desk, visit: Visit) -> Response:
     return screen(request, "help.html", progress=desk.queue.progress(visit.person))
 
 
-def _confirmed(request: Request, desk: Desk, visit: Visit, showing: Showing, filled: Filled) -> Reply:
-    """Return what was heard and is confirmed now.
+def _said(request: Request, desk: Desk, visit: Visit, showing: Showing, filled: Filled) -> tuple[Reply, Interface | None]:
+    """Return what a form says, and by which interface where that is not the page's own buttons.
 
-    Errors: RecordError where nothing was.
+    Errors: RecordError where it says nothing.
     """
-    if desk.hearing is None:
-        raise RecordError("spoken answers are not taken here: choose an answer")
-    said = desk.hearing.opened(field(request, "spoken"), showing, visit)
-    return replace(said, seconds=seconds_taken(fields(request)), comment=filled.comment.strip())
+    if filled.choice == SPOKEN:
+        said, interface = _sealed(desk.hearing, "spoken answers").open(field(request, "spoken"), showing, visit), Interface.SPEECH
+    elif filled.choice == SEEN:
+        said, interface = _sealed(desk.sight, "pictures").open(field(request, "seen"), showing, visit), Interface.PICTURE
+    elif filled.choice.startswith(EMOJI):
+        if desk.sight is None or showing.question.kind is not Kind.BINARY:
+            raise RecordError(f"an emoji does not answer a {showing.question.kind} question here: choose an answer")
+        said, interface = desk.sight.reply_to_emoji(filled.choice.removeprefix(EMOJI)), Interface.PICTURE
+    else:
+        return reply(showing, filled, fields(request)), None
+    return replace(said, seconds=seconds_taken(fields(request)), comment=filled.comment.strip()), interface
+
+
+def _sealed(taker: Hearing | Sight | None, what: str) -> Seal:
+    """Return the seal of what was understood before it was confirmed.
+
+    Errors: RecordError where the page takes no such answers.
+    """
+    if taker is None or taker.seal is None:
+        raise RecordError(f"{what} are not taken here: choose an answer")
+    return taker.seal
 
 
 def _store(request: Request, desk: Desk, visit: Visit, showing: Showing, said: Reply, interface: Interface | None = None) -> Response:

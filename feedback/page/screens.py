@@ -16,7 +16,13 @@ from feedback.page.wording import excerpt, shown
 from feedback.study.queueing import MOST_LEFT
 
 HERE = Path(__file__).parent
-KINDS_OF_FILE = {"page.css": "text/css", "page.js": "text/javascript", "speech.js": "text/javascript", "icon.svg": "image/svg+xml"}
+KINDS_OF_FILE = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "speech.js": "text/javascript",
+    "picture.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @lru_cache(maxsize=1)
@@ -51,6 +57,7 @@ def screen(request: Request, template: str, status: int = 200, headers: Mapping[
         "title_of_study": state.desk.settings.title,
         "progress": None,
         "takes_speech": state.desk.hearing is not None,
+        "sight": state.desk.sight,
         "here": request.url.path,
     }
     page = templates().get_template(template).render(**(known | context))

@@ -13,6 +13,7 @@ from feedback.study import require_people
 
 if TYPE_CHECKING:
     from feedback.page.hearing import Hearing
+    from feedback.page.sight import Sight
 
 SECRET_VARIABLE = "TEXTGEN_SECRET"
 SHORTEST_SECRET = 32  # bytes
@@ -27,6 +28,10 @@ def serve(
     title: str = "Study",
     speech: bool = False,
     speech_model: str | None = None,
+    pictures: str | None = None,
+    picture_good: tuple[str, ...] = (),
+    picture_bad: tuple[str, ...] = (),
+    picture_confidence: float | None = None,
 ) -> None:
     """Serve a study's page until it is interrupted; print its address, and an invitation for the owner while nobody is enrolled.
 
@@ -39,6 +44,11 @@ def serve(
         title: shown on every screen.
         speech: lets people speak their answers; needs the extra "speech". Browsers give the microphone only to https, or on this machine.
         speech_model: a path or hub name of a model that hears critiques, such as openai/whisper-tiny.en; without it they are written.
+        pictures: a path or hub name of a model that classifies pictures: to "Is this good?" people may react by one; needs the extra
+            "pictures".
+        picture_good: labels of that model, or emoji, that say good. Emoji are buttons, and need no model.
+        picture_bad: labels or emoji that say bad.
+        picture_confidence: share of good labels, or of bad ones, below which a picture is no answer; above 0.5. None = 0.8.
     """
     if speech_model is not None and not speech:
         raise ValueError("--speech-model names what hears critiques: give --speech too")
@@ -55,6 +65,7 @@ def serve(
     import uvicorn
 
     hearing = _hearing(study, speech_model, secret) if speech else None
+    sight = _sight(study, pictures, picture_good, picture_bad, picture_confidence, secret)
     from feedback.page.application import make_application
     from feedback.page.desk import Desk
     from feedback.page.settings import Settings
@@ -69,7 +80,7 @@ def serve(
         if not access.has_people():
             print(f"Come in as its owner: {settings.address}/invitation/{access.invite('owner', 'owner')}", flush=True)
         config = uvicorn.Config(
-            make_application(Desk(store, Queue(store), access, settings, hearing)),
+            make_application(Desk(store, Queue(store), access, settings, hearing, sight)),
             http="httptools",
             ws="none",
             lifespan="off",
@@ -89,6 +100,30 @@ def _hearing(study: str, speech_model: str | None, secret: bytes) -> Hearing:
     from feedback.page.hearing import make_hearing
 
     return make_hearing(study, speech_model, secret)
+
+
+def _sight(
+    study: str, model: str | None, good: tuple[str, ...], bad: tuple[str, ...], least_confidence: float | None, secret: bytes
+) -> Sight | None:
+    """Return what sees reactions; None where none are asked for.
+
+    Errors: ValueError for options that contradict each other.
+    """
+    if model is None and not good and not bad:
+        if least_confidence is not None:
+            raise ValueError("--picture-confidence says how sure a model must be: name it by --pictures")
+        return None
+    if not good or not bad:
+        raise ValueError("reactions need labels or emoji for both sides: give --picture-good LABEL ... and --picture-bad LABEL ...")
+    if model is None and least_confidence is not None:
+        raise ValueError(
+            "--picture-confidence says how sure a model must be, and an emoji is chosen by a person: name a model by --pictures"
+        )
+    from feedback.page.sight import make_sight
+    from feedback.pictures.reaction import LEAST_CONFIDENCE, Polarity
+
+    least = LEAST_CONFIDENCE if least_confidence is None else least_confidence
+    return make_sight(study, Polarity(frozenset(good), frozenset(bad), least), model, secret)
 
 
 def invite(

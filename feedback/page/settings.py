@@ -21,14 +21,14 @@ class Settings:
         address: what people type, such as http://127.0.0.1:8000 or https://study.example.org.
         title: of the study, shown on every screen.
         largest_body: bytes of a form.
-        largest_recording: bytes of a form with a recording: a minute, and what goes with it.
+        largest_upload: bytes of a form with a recording of a minute, or with a picture, and what goes with it.
         requests_at_once, requests_per_second: forms that one session may send without a pause, and on average.
     """
 
     address: str
     title: str = "Study"
     largest_body: int = 1_000_000
-    largest_recording: int = 2_000_000
+    largest_upload: int = 2_010_000
     requests_at_once: float = 60.0
     requests_per_second: float = 3.0
 

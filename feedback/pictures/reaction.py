@@ -6,19 +6,24 @@ Which label of a classifier is praise is no fact about the picture, so there is 
 from __future__ import annotations
 
 import io
+import re
+import struct
 import threading
+import unicodedata
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from feedback.speech.artefacts import Artefacts
 from feedback.study.queueing import Queue, Reply, Showing
-from feedback.study.records import Answer, Kind, Outcome, Person, RecordError
+from feedback.study.records import Answer, Interface, Kind, Outcome, Person, RecordError
 
 MOST_BYTES = 2_000_000  # of a picture's file
 MOST_PIXELS = 16_000_000  # of a picture; a small file can hold more than a memory does
 LEAST_CONFIDENCE = 0.8  # of a classifier that is calibrated; measure yours, and set your own
 FORMATS = {"PNG": "png", "JPEG": "jpg"}
+COLOURS = re.compile("[\ufe0f\U0001f3fb-\U0001f3ff]")  # marks of an emoji that ask for a coloured picture, or for a colour of skin
 
 
 class PictureError(ValueError):
@@ -58,6 +63,11 @@ class ModelClassifier:
         self._see: Any = pipeline("image-classification", model=model_name, revision=revision, device="cpu")
         self._lock = threading.Lock()
 
+    @property
+    def labels(self) -> frozenset[str]:
+        """Return what the model can see."""
+        return frozenset(self._see.model.config.id2label.values())
+
     def __call__(self, picture: bytes) -> Seen:
         """Return all labels with their shares."""
         image, _ = read_picture(picture)
@@ -82,7 +92,9 @@ def read_picture(data: bytes) -> tuple[Any, str]:
             if opened.width * opened.height > MOST_PIXELS:
                 raise PictureError(f"a picture has at most {MOST_PIXELS} pixels, got {opened.width} x {opened.height}: send a smaller one")
             return opened.convert("RGB"), FORMATS[str(opened.format)]
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError) as error:
+    except PictureError:
+        raise
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, struct.error, zlib.error) as error:
         raise PictureError(f"the picture cannot be read ({error}): send a PNG or JPEG file") from None
 
 
@@ -120,11 +132,31 @@ class Polarity:
 
     def reply_to_emoji(self, text: str) -> Reply | None:
         """Return good or bad for a text that is exactly one emoji (or label) of the table; None for any other. The person chose it."""
-        told = text.strip().replace("\ufe0f", "")  # the mark that asks for a coloured picture says nothing
+        told = COLOURS.sub("", text.strip())
         for is_good, side in ((True, self.good), (False, self.bad)):
-            if told in {label.replace("\ufe0f", "") for label in side}:
+            if told in {COLOURS.sub("", label) for label in side}:
                 return Reply(Outcome.ANSWERED, {"good": is_good})
         return None
+
+
+THUMBS = Polarity.of({"\N{THUMBS UP SIGN}": True, "\N{THUMBS DOWN SIGN}": False})  # what a terminal takes
+
+
+def is_emoji(label: str) -> bool:
+    """Say whether a label is a sign that people can send, and not a word of a classifier."""
+    return bool(label) and all(unicodedata.category(sign) in ("So", "Sk", "Sm", "Mn", "Cf") for sign in label)
+
+
+def see_picture(data: bytes, classifier: Classifier, polarity: Polarity, artefacts: Artefacts) -> tuple[Seen, Reply | None]:
+    """Read a picture, keep it, and return what was seen, and the answer that this is; None where it is none.
+
+    Errors: PictureError for what cannot be read, which is not kept; ArtefactError where it cannot be kept.
+    """
+    _, ending = read_picture(data)
+    name = artefacts.keep(data, ending)
+    seen = classifier(data)
+    found = polarity.reply(seen)
+    return seen, None if found is None else replace(found, artefact=name)
 
 
 class PictureAnswer:
@@ -154,10 +186,7 @@ class PictureAnswer:
         Errors: PictureError, or ArtefactError where it cannot be kept.
         """
         self._reply, self._is_confirmed = None, False
-        _, ending = read_picture(picture)
-        name = self.artefacts.keep(picture, ending)
-        found = self.polarity.reply(self.classifier(picture))
-        self._reply = None if found is None else replace(found, artefact=name)
+        _, self._reply = see_picture(picture, self.classifier, self.polarity, self.artefacts)
         return self.echo
 
     def confirm(self) -> None:
@@ -176,4 +205,4 @@ class PictureAnswer:
         """
         if self._reply is None or not self._is_confirmed:
             raise RecordError("an answer by a picture is stored only once it is confirmed")
-        return queue.answer(person, self.showing.lease.id, key, self._reply)
+        return queue.answer(person, self.showing.lease.id, key, self._reply, Interface.PICTURE)

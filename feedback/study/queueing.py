@@ -279,6 +279,13 @@ class Queue:
                 raise NotYoursError(f"this question was shown to somebody else, not to {person.handle!r}")
             self.store.append(connection, [Return(lease, self.store.clock())])
 
+    def give_back_held(self, person: Person) -> None:
+        """Let somebody else have what a person holds, if anything; an answer to it that comes all the same is taken."""
+        with self.store.database.writing() as connection:
+            held = self._held(connection, person)
+            if held is not None:
+                self.store.append(connection, [Return(held.id, self.store.clock())])
+
     def history(self, person: Person, limit: int = 20) -> list[Answer]:
         """Return a person's last answers that stand, newest first."""
         with self.store.database.reading() as connection:

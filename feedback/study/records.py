@@ -55,6 +55,7 @@ class Interface(StrEnum):
     TERMINAL = "terminal"
     WEB = "web"
     SPEECH = "speech"
+    PICTURE = "picture"
     SIMULATED = "simulated"
 
 

@@ -158,8 +158,13 @@
     if (verdict.saved) {
       await go(verdict.next);
       announce("Taken back");
-    } else announce(verdict.error || "Nothing was taken back: the server cannot be reached.", true);
+    } else announce(verdict.error || "The server cannot be reached, so your last answer may not be taken back. Nothing is lost: press Undo again in a moment.", true);
     setBusy(false);
+  }
+
+  // What is not stored yet cannot be taken back, and may be stored at any moment: so an undo is refused, and the answer stays.
+  function refuseUndo() {
+    if (unsent().length) announce("Nothing was taken back: your answer is not saved yet. It is kept in this browser; press Undo once it is saved.", true);
   }
 
   // Show another page without leaving this one, so that a server that is away does not take the page with it.
@@ -236,6 +241,7 @@
     if (!pressed) return;
     event.preventDefault();
     if (isReady && !isBusy) pressed();
+    else if (isBusy && event.key.toLowerCase() === "u") refuseUndo();
   }
 
   function press(key, target) {
@@ -505,6 +511,7 @@
     if (form.getAttribute("action") === "/sign-out") storage.names().filter((name) => name.startsWith("draft:")).forEach(storage.remove);
     if ("plain" in form.dataset) return;
     event.preventDefault();
+    if (isBusy && form.id === "undo") refuseUndo();
     if (isBusy || !isReady) return;
     if (form.id === "undo") undo(form); else send(form, event.submitter);
   });

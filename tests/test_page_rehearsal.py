@@ -20,6 +20,7 @@ from feedback.study.access import Access
 from feedback.study.records import Answer, Kind, Outcome, Person
 from feedback.study.store import Store
 from tests.exact_task import make_env, table_policy
+from text_env.episode import Ending, Episode, Prompt
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,7 +74,8 @@ def test_an_agent_gets_better_by_what_people_say_on_the_page_alone(path, invitat
 def test_what_a_simulated_person_sends_is_what_it_would_say_itself(path, invitations, tmp_path):
     env = make_env(lambda episodes: [0.0] * len(episodes), group_size=4)
     written = collect(env, RLOO(table_policy(np.zeros((13, 3)))), 12, seed=0).episodes
-    episodes = list({episode.text: episode for episode in written}.values())  # the same words again are judged anew
+    # Of each text one, since the same words again are judged anew; and none without words, in whose place the page says that there are none.
+    episodes = list({episode.text: episode for episode in written if episode.response}.values())
     kinds = ("binary", "rate", "compare", "rank", "critique")
     tickets = {kind: HumanFeedback(path, kind).submit(episodes) for kind in kinds}
     taste = ("--taste", "tests.test_page_rehearsal:likes_b", "--preset", "vader-human")
@@ -88,6 +90,20 @@ def test_what_a_simulated_person_sends_is_what_it_would_say_itself(path, invitat
         answers = [entry.record for entry in store.entries() if isinstance(entry.record, Answer)]
     assert said == f"{len(answers)} answers were stored.\n"
     assert answers and all(answer.outcome in (Outcome.ANSWERED, Outcome.TIE) for answer in answers)
+
+
+def test_a_simulated_person_skips_on_the_page_what_it_would_not_judge(path, invitations):
+    texts = ["b b b", "a a", "a c"]
+    ids = np.zeros(1, dtype=np.int64)
+    episodes = [Episode(Prompt("", ids), ids, ids == 0, text, Ending.EOS, number) for number, text in enumerate(texts)]
+    HumanFeedback(path, "rate").submit(episodes)
+    taste = ("--taste", "tests.test_page_rehearsal:likes_b", "--preset", "bpref-skip")
+    said, _ = run("rehearse", "--invitation", invitations[0], *taste).communicate(timeout=60)
+    with Store(path) as store:
+        answers = [entry.record for entry in store.entries() if isinstance(entry.record, Answer)]
+    assert said == "3 answers were stored.\n"
+    assert sorted(answer.outcome for answer in answers) == [Outcome.ANSWERED, Outcome.SKIP, Outcome.SKIP]
+    assert {answer.reason for answer in answers if answer.outcome is Outcome.SKIP} == {"nothing to judge"}
 
 
 def test_an_invitation_that_is_none_says_how_one_looks(capsys):

@@ -60,16 +60,8 @@ def shares(annotator, difference, level=0.0, n=N, **options):
     """Return how often the first, the second, a tie, all bad, a skip and a timeout came out of n pairs of this difference."""
     utilities = np.broadcast_to([level + difference, level], (n, 2))
     said = annotator.compare(utilities, CONTENTS[:n], **options)
-    return np.array(
-        [
-            (said.value == 1).sum(),
-            (said.value == 0).sum(),
-            (said.codes == 1).sum(),
-            (said.codes == 2).sum(),
-            (said.codes == 4).sum(),
-            (said.codes == 5).sum(),
-        ]
-    )
+    assert np.array_equal(said.codes == 1, said.value == 0.5) and np.array_equal(said.codes > 1, np.isnan(said.value))
+    return np.array([*[(said.value == value).sum() for value in (1.0, 0.0, 0.5)], *[(said.codes == code).sum() for code in (2, 4, 5)]])
 
 
 def outcome_probabilities(first, tie=0.0, all_bad=0.0, skip=0.0, timeout=0.0):
@@ -256,8 +248,9 @@ def test_uniform_and_normal_draws_are_distributed_so():
     assert chi_square_is_met([*counts, 1_000_000 - counts.sum()], [*inside, 1 - inside.sum()])
 
 
-def test_pairs_of_one_prompt_are_flipped_apart():
-    annotator = Annotator(slips=(Flip(0.5),))
+@pytest.mark.parametrize("part", [{"slips": (Flip(0.5),)}, {"choice": Boltzmann(0.0)}, {"choice": Thurstone(1e6)}])
+def test_pairs_of_one_prompt_are_judged_apart_even_where_they_share_a_response(part):
+    annotator = Annotator(**part)
     number = 20_000
     pairs = np.array([[[3 * prompt, 3 * prompt + 1], [3 * prompt, 3 * prompt + 2]] for prompt in range(number)])
     one, other = (annotator.compare(np.broadcast_to([1.0, 0.0], (number, 2)), pairs[:, which]).value for which in (0, 1))

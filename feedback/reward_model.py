@@ -224,9 +224,8 @@ class RewardModel(Source):
         from feedback.learned.reward_network import RewardNetwork, with_lora
 
         trunk = copy.deepcopy(self._network.trunk)
-        return RewardNetwork(
-            with_lora(trunk, settings.training.lora_rank, settings.seed) if settings.trained == "lora" else trunk, self.read
-        )  # type: ignore[arg-type]
+        changed = with_lora(trunk, settings.training.lora_rank, settings.seed) if settings.trained == "lora" else trunk
+        return RewardNetwork(changed, self.read)
 
     def _features(self, rows: Sequence[IntArray]) -> FloatArray:
         """Return the features of rows; those of an untrained trunk are kept, since a row's never change."""

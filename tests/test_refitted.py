@@ -16,6 +16,7 @@ from feedback.study.queueing import Mixing, Queue
 from feedback.study.rehearsal import NoisyRater
 from feedback.study.store import Store
 from tests.exact_task import HORIZON, make_env, random_logits, table_policy
+from tests.test_learning_train import numbers
 from text_env.episode import Ending, Episode, Prompt
 
 PROMPT = Prompt("a b", np.array([0, 1]))
@@ -42,12 +43,12 @@ class Majority:
         evidence.check_says_something()
         pairs = evidence.pairs()[0]
         text = [passage.text for passage in evidence.passages]
-        won, met = dict.fromkeys(text, 0.0), dict.fromkeys(text, 1e-9)
+        won, met = dict.fromkeys(text, 0.0), dict.fromkeys(text, 0.0)
         for one, other, target, weight in zip(pairs.first, pairs.second, pairs.target, pairs.weight, strict=True):
             for item, share in ((one, target), (other, 1 - target)):
                 won[text[item]] += share * weight
                 met[text[item]] += weight
-        self.shares = {name: won[name] / met[name] for name in text}
+        self.shares = {name: won[name] / met[name] for name in text if met[name]}
         self.fits.append(evidence)
 
     def __call__(self, episodes):
@@ -172,7 +173,7 @@ def test_a_state_brings_back_the_model_that_was_fitted_then_and_not_what_was_sai
     resumed.load_state_dict(state)
     assert resumed.model.shares == shares and resumed.state_dict() == state
     empty = Refitted(path.with_name("empty.db"), Majority())
-    with pytest.raises(ValueError, match="the model was fitted to 1 answers, which .* does not hold"):
+    with pytest.raises(ValueError, match=r"the model was fitted to 1 answers, which .* does not hold"):
         empty.load_state_dict(state)
 
 
@@ -190,16 +191,28 @@ def true_score(policy, seed=99):
     return float(np.mean(ShareOfB()([each for each in collect(make_env(ShareOfB()), Reinforce(policy), 200, seed=seed).episodes])))
 
 
-def test_an_agents_true_score_rises_while_a_noisy_person_answers_and_it_never_sees_that_score(path):
-    feedback = Refitted(path, RewardModel(), every=16, most_waiting=16)
+def gain_of_true_score(feedback, path, num_updates):
+    """Train while a noisy person answers 8 questions an update; the agent sees the model's scores alone."""
     policy = table_policy(np.zeros_like(random_logits(1)))
     env, agent = make_env(feedback, num_envs=8), Reinforce(policy, ReinforceConfig(learning_rate=0.1))
     before = true_score(policy)
-    for number in range(20):
+    for number in range(num_updates):
         agent.update(collect(env, agent, 16, seed=number))
         simulated_answers(path, 8, noise=0.3)
+    return true_score(policy) - before
+
+
+def test_an_agents_true_score_rises_while_a_noisy_person_answers(path):
+    feedback = Refitted(path, Majority(), every=16, most_waiting=16)
+    assert gain_of_true_score(feedback, path, 12) > 0.15
     assert feedback.num_fits >= 3
-    assert true_score(policy) > before + 0.3
+
+
+@pytest.mark.slow
+def test_an_agents_true_score_rises_by_a_reward_model_of_a_noisy_persons_answers(path):
+    feedback = Refitted(path, RewardModel(), every=16, most_waiting=16)
+    assert gain_of_true_score(feedback, path, 20) > 0.3
+    assert feedback.num_fits >= 3
 
 
 @pytest.mark.slow
@@ -214,9 +227,10 @@ def test_a_run_that_is_resumed_goes_on_as_if_it_had_not_been_interrupted(tmp_pat
         return train(make_env(feedback), agent, num_updates, 8, folder=folder, resume=resume, show=False, seed=3)
 
     whole, first = run(tmp_path / "whole", 4), run(tmp_path / "parts", 2)
+    assert simulated_answers(tmp_path / "parts.db", 3) == 3  # too few for the next fit
     second = run(tmp_path / "parts", 4, resume=True)
-    scores = [[line["score"] for line in part.metrics] for part in (whole, first, second)]
-    assert scores[1] + scores[2] == scores[0] and scores[0][-1] != scores[0][0]
+    assert numbers(first.metrics + second.metrics) == numbers(whole.metrics)
+    assert all(line["score"] > 0 for line in whole.metrics)
 
 
 def test_what_makes_no_sense_is_refused(path):

@@ -16,6 +16,8 @@ from feedback.study.store import Store
 from tests.test_reward_model import BAD, GOOD, PROMPTS, episode
 from tests.tiny_study import new_store
 
+pytestmark = pytest.mark.draws_globally  # tyro does, where pytest is loaded, to check its own cache
+
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from feedback.catalogue import find_sources
 from feedback.check import CHECKS, check_feedback
+from feedback.commands.fit_reward import fit_reward
 from feedback.commands.rehearse import rehearse
 from feedback.commands.study_exchange import export_study, import_study
 from feedback.page.serving import invite, serve
@@ -135,6 +136,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "rate": rate,
     "rehearse": rehearse,
     "agreement": agreement,
+    "fit": fit_reward,
     "serve": serve,
     "invite": invite,
     "export": export_study,

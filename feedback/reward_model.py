@@ -124,17 +124,17 @@ class RewardModel(Source):
         Args:
             config: None = the model's own; another one becomes its own.
 
-        Errors: ValueError where nothing can be learned: no judgement, or none that prefers anything.
+        Errors: NothingToLearnError (a ValueError) where there is no judgement, or none that prefers anything.
         """
         from feedback.learned.calibration import agreement_ceiling, calibration_of, fitted_temperature
         from feedback.learned.fit_report import FitReport, remarks_on
 
         began, settings = time.perf_counter(), self.config if config is None else config
-        check_says_something(evidence)
+        evidence.check_says_something()
         said = evidence.aged(settings.half_life_seconds) if np.isfinite(settings.half_life_seconds) else evidence
         rest, held_out = said.split(settings.held_out, settings.seed)
         learned, calibrating = rest.split(settings.calibrating / (1.0 - settings.held_out), settings.seed + 1)
-        check_says_something(learned)
+        learned.check_says_something()
         heads, network, raw = self._fitted(evidence, learned, settings)
         pairs = calibrating.pairs()[0]
         temperature = fitted_temperature(raw[pairs.first] - raw[pairs.second], pairs.target, pairs.weight)
@@ -224,9 +224,8 @@ class RewardModel(Source):
         from feedback.learned.reward_network import RewardNetwork, with_lora
 
         trunk = copy.deepcopy(self._network.trunk)
-        return RewardNetwork(
-            with_lora(trunk, settings.training.lora_rank, settings.seed) if settings.trained == "lora" else trunk, self.read
-        )
+        changed = with_lora(trunk, settings.training.lora_rank, settings.seed) if settings.trained == "lora" else trunk
+        return RewardNetwork(changed, self.read)
 
     def _features(self, rows: Sequence[IntArray]) -> FloatArray:
         """Return the features of rows; those of an untrained trunk are kept, since a row's never change."""
@@ -267,21 +266,6 @@ class RewardModel(Source):
         """Copy and pickle what was learned; a trunk that a name stands for is loaded anew, and features are computed anew."""
         left_out = {"_kept"} | ({"_network", "_rows"} if isinstance(self.trunk, str) else set())
         return {name: value for name, value in vars(self).items() if name not in left_out} | {"_kept": OrderedDict()}
-
-
-def check_says_something(evidence: Evidence) -> None:
-    """Check that some judgement prefers something. Errors: ValueError that says what there is instead."""
-    pairs, ratings = evidence.pairs()[0], evidence.ratings
-    if not evidence.num_judgements:
-        left = ", ".join(f"{count} {reason}" for reason, count in sorted(evidence.left_out.items())) or "none"
-        raise ValueError(f"there is nothing to learn from: no comparison, ranking or rating; answers that were left out: {left}")
-    prefers = bool(((pairs.target != 0.5) & (pairs.weight > 0)).any())
-    values = np.unique(ratings.value[ratings.weight > 0])
-    if prefers or len(values) > 1:
-        return
-    if len(values) == 1:
-        raise ValueError(f"all {len(ratings.item)} ratings are {values[0]:g} and nothing else was preferred: that tells no texts apart")
-    raise ValueError(f"all {pairs.num_comparisons} comparisons are ties: they do not say which texts are better")
 
 
 def _judged(evidence: Evidence) -> IntArray:

@@ -210,6 +210,22 @@ def test_weights_halve_with_every_half_life_and_no_clock_decides_it():
         gathering.evidence().aged(0.0)
 
 
+def test_weights_halve_with_every_half_life_of_later_answers():
+    gathering = Gathering()
+    for time in (0.0, 7.0, 7.5):
+        gathering.compare(Passage("p", f"a{time}"), Passage("p", "b"), 1.0, "ann", time=time)
+    gathering.rate(Passage("p", "c"), 1.0, "ann", time=8.0)
+    aged = gathering.evidence().aged_by_answers(1.0)
+    assert aged.comparisons.weight.tolist() == [0.125, 0.25, 0.5] and aged.ratings.weight.tolist() == [1.0]
+    with pytest.raises(ValueError, match="half_life must be above 0 answers"):
+        gathering.evidence().aged_by_answers(-1.0)
+
+
+def test_the_first_answers_alone_can_be_read_again(store):
+    asked_and_answered(store, Kind.RATE, [" a"], *[lambda names, step=step: Reply(Outcome.ANSWERED, {"step": step}) for step in (5, 1, 3)])
+    assert evidence_of(store, num_answers=2).ratings.value.tolist() == [1.0, -1.0]
+
+
 def test_equal_texts_to_equal_prompts_are_one_passage_and_no_comparison():
     gathering = Gathering()
     gathering.compare(Passage("p", "a"), Passage("p", "a", ids=(1, 2)), 1.0, "ann")

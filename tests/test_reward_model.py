@@ -181,7 +181,7 @@ def test_without_peft_training_by_lora_says_how_to_get_it():
 
 
 @pytest.mark.skipif(find_spec("peft") is None, reason="needs peft")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")  # peft asks transformers by its old name
 def test_lora_changes_the_scores_and_loads_without_peft(tmp_path):
     heads, adapted = (RewardModel(tiny_object(), tokenizer="bytes", read="last") for _ in range(2))
     plain = heads.fit(told())

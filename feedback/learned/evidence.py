@@ -6,7 +6,7 @@ An abstention, a skip and a missing answer are not in it; they are counted by th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import comb
 
@@ -20,6 +20,10 @@ from feedback.study.records import Passage
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
+
+
+class NothingToLearnError(ValueError):
+    """Report evidence that prefers nothing to anything."""
 
 
 @dataclass(frozen=True)
@@ -125,19 +129,46 @@ class Evidence:
         Args:
             now: seconds since 1970; None = the time of the last judgement, so that no clock decides a fit.
         """
-        if not half_life > 0:
-            raise ValueError(f"half_life must be above 0 seconds (infinite: age does not count), got {half_life}")
         end = self.last_time if now is None else now
+        return self._faded(lambda times: np.asarray(np.maximum(end - times, 0.0)), half_life, "seconds")
+
+    def aged_by_answers(self, half_life: float) -> Evidence:
+        """Return the judgements with weights that halve with every `half_life` judgements that were given later."""
+        given = np.sort(np.concatenate([self.comparison_times, self.rating_times, [ranking.time for ranking in self.rankings]]))
+        return self._faded(lambda times: np.asarray(len(given) - np.searchsorted(given, times, side="right")), half_life, "answers")
+
+    def _faded(self, ages: Callable[[FloatArray], FloatArray], half_life: float, unit: str) -> Evidence:
+        if not half_life > 0:
+            raise ValueError(f"half_life must be above 0 {unit} (infinite: age does not count), got {half_life}")
 
         def faded(times: FloatArray) -> FloatArray:
-            return np.asarray(0.5 ** (np.maximum(end - times, 0.0) / half_life))
+            return np.asarray(0.5 ** (ages(times) / half_life))
 
+        ranked = faded(np.array([ranking.time for ranking in self.rankings]))
         return replace(
             self,
             comparisons=replace(self.comparisons, weight=self.comparisons.weight * faded(self.comparison_times)),
             ratings=replace(self.ratings, weight=self.ratings.weight * faded(self.rating_times)),
-            rankings=tuple(replace(each, weight=each.weight * float(faded(np.array([each.time]))[0])) for each in self.rankings),
+            rankings=tuple(replace(each, weight=each.weight * float(by)) for each, by in zip(self.rankings, ranked, strict=True)),
         )
+
+    def check_says_something(self) -> None:
+        """Check that some judgement prefers something. Errors: NothingToLearnError that says what there is instead."""
+        pairs, ratings = self.pairs()[0], self.ratings
+        if not self.num_judgements:
+            left = ", ".join(f"{count} {reason}" for reason, count in sorted(self.left_out.items())) or "none"
+            raise NothingToLearnError(
+                f"there is nothing to learn from: no comparison, ranking or rating; answers that were left out: {left}"
+            )
+        prefers = bool(((pairs.target != TIE) & (pairs.weight > 0)).any())
+        values = np.unique(ratings.value[ratings.weight > 0])
+        if prefers or len(values) > 1:
+            return
+        if len(values) == 1:
+            raise NothingToLearnError(
+                f"all {len(ratings.item)} ratings are {values[0]:g} and nothing else was preferred: that tells no texts apart"
+            )
+        raise NothingToLearnError(f"all {pairs.num_comparisons} comparisons are ties: they do not say which texts are better")
 
     def split(self, share: float, seed: int) -> tuple[Evidence, Evidence]:
         """Return what to learn from and what to evaluate on: a random slice of the prompts, by the seed.

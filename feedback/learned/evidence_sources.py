@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ PREFERENCE: dict[str, type] = {"prompt": str, "chosen": str, "rejected": str}
 LABEL: dict[str, type] = {"prompt": str, "completion": str, "label": bool}
 
 
-def evidence_of(store: Store, selection: Selection | None = None, critic: Critic | None = None) -> Evidence:
+def evidence_of(store: Store, selection: Selection | None = None, critic: Critic | None = None, num_answers: int | None = None) -> Evidence:
     """Return what the answers of a study say.
 
     compare    one comparison; a tie has the target 0.5; both bad: two ratings of -1, never a tie
@@ -37,11 +38,12 @@ def evidence_of(store: Store, selection: Selection | None = None, critic: Critic
     Args:
         selection: which answers; None = all of questions for training.
         critic: makes a number of a critique; None = `CritiqueRules`.
+        num_answers: of the selection, the first ones; None = all. Those that were revised since are superseded all the same.
     """
     from feedback.study.exporting import Selection, chosen
 
     reads, gathering = critic or CritiqueRules(), Gathering()
-    for said in chosen(store, selection or Selection()):
+    for said in islice(chosen(store, selection or Selection()), num_answers):
         outcome = said.answer.outcome
         if not said.is_current:
             gathering.left_out["withdrawn" if outcome is Outcome.WITHDRAWN else "superseded"] += 1

@@ -74,7 +74,7 @@ def test_an_agent_gets_better_by_what_people_say_on_the_page_alone(path, invitat
 def test_what_a_simulated_person_sends_is_what_it_would_say_itself(path, invitations, tmp_path):
     env = make_env(lambda episodes: [0.0] * len(episodes), group_size=4)
     written = collect(env, RLOO(table_policy(np.zeros((13, 3)))), 12, seed=0).episodes
-    # Of each text one, since the same words again are judged anew; and none without words, in whose place the page says that there are none.
+    # Of each text one, since the same words again are judged anew; none without words, in whose place the page says so.
     episodes = list({episode.text: episode for episode in written if episode.response}.values())
     kinds = ("binary", "rate", "compare", "rank", "critique")
     tickets = {kind: HumanFeedback(path, kind).submit(episodes) for kind in kinds}

@@ -6,6 +6,7 @@ import pickle
 
 import numpy as np
 import pytest
+from feedback.study.rehearsal import NoisyRater
 
 from agents import Reinforce, ReinforceConfig, collect, train
 from agents.learning.drift import drifting_sources
@@ -13,7 +14,6 @@ from feedback.learned.evidence import Gathering, NothingToLearnError
 from feedback.refitted import LearnedReward, Refitted
 from feedback.reward_model import RewardModel
 from feedback.study.queueing import Mixing, Queue
-from feedback.study.rehearsal import NoisyRater
 from feedback.study.store import Store
 from tests.exact_task import HORIZON, make_env, random_logits, table_policy
 from tests.test_learning_train import numbers

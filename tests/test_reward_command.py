@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 
 import pytest
+from feedback.study.rehearsal import NoisyRater
 
 from feedback.__main__ import main
 from feedback.reward_model import RewardModel
 from feedback.study.exporting import Selection, log_lines, preference_lines
 from feedback.study.queueing import Mixing, Queue
 from feedback.study.records import Kind, Passage, Question
-from feedback.study.rehearsal import NoisyRater
 from feedback.study.store import Store
 from tests.test_reward_model import BAD, GOOD, PROMPTS, episode
 from tests.tiny_study import new_store

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from feedback.asynchronous import Asynchronous
     from feedback.cached import Cached
     from feedback.check import check_feedback
+    from feedback.compared import Compared
     from feedback.compose import Clipped, Otherwise, WeightedSum
     from feedback.contains import Contains, Matches
     from feedback.drifting import Drifting
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from feedback.repetition import DistinctNGrams, Repetition
     from feedback.sentiment import Sentiment
     from feedback.shaping import Shaped
+    from feedback.simulated_person import SimulatedPerson
     from feedback.source import Source
     from feedback.text import text_feedback
     from feedback.unfinished import Unfinished
@@ -27,6 +29,7 @@ _HOMES = {
     "Asynchronous": "asynchronous",
     "Cached": "cached",
     "Clipped": "compose",
+    "Compared": "compared",
     "Contains": "contains",
     "DistinctNGrams": "repetition",
     "Drifting": "drifting",
@@ -38,6 +41,7 @@ _HOMES = {
     "Repetition": "repetition",
     "Sentiment": "sentiment",
     "Shaped": "shaping",
+    "SimulatedPerson": "simulated_person",
     "Source": "source",
     "Unfinished": "unfinished",
     "WeightedSum": "compose",
@@ -50,6 +54,7 @@ __all__ = [
     "Asynchronous",
     "Cached",
     "Clipped",
+    "Compared",
     "Contains",
     "DistinctNGrams",
     "Drifting",
@@ -61,6 +66,7 @@ __all__ = [
     "Repetition",
     "Sentiment",
     "Shaped",
+    "SimulatedPerson",
     "Source",
     "Unfinished",
     "WeightedSum",

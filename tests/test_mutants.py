@@ -13,7 +13,7 @@ import pytest
 from tests.mutants import MUTANTS, Mutant
 
 ROOT = Path(__file__).parents[1]
-COPIED = ("text_env", "agents", "feedback", "benchmarks", "examples", "tests", "pyproject.toml")
+COPIED = ("text_env", "agents", "feedback", "benchmarks", "examples", "scripts", "tests", "pyproject.toml")
 
 
 def copy_of_the_sources(folder):

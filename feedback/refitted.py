@@ -49,7 +49,8 @@ class Refitted(Source):
 
     Whenever `every` more answers have come, the model is fitted anew to all answers of the study, also to those of earlier runs. Before the
     first fit it abstains, or a prior source judges. No answer is waited for; a fit takes seconds on an untrained trunk.
-    Comparisons are between two responses to the same prompt, those of one call or of later ones.
+    Comparisons are between two responses to the same prompt, of one call or of later ones; an environment with many prompts gives such
+    pairs where it has a group size.
 
     Args:
         study: path or URL of the study's database, in which people answer; it is created where it is not there.

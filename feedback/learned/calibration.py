@@ -17,6 +17,7 @@ from feedback.aggregation.opinions import TIE, Comparisons
 
 FloatArray = npt.NDArray[np.float64]
 BINS = 10
+LEAST = 30  # comparisons that a temperature is fitted to
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,9 @@ def fitted_temperature(difference: FloatArray, target: FloatArray, weight: Float
 
     One imagined tie at the mean |d| is among the comparisons, so that a model which happens to be right on all of a few is not called sure
     of everything. The slope of the loss in 1 / T never falls, so halving finds the minimum. Where the comparisons say that the model is
-    worse than chance, T is the upper bound. With fewer than ten comparisons, or none with a difference, it is 1: they cannot tell.
+    worse than chance, T is the upper bound. With fewer than thirty comparisons, or none with a difference, it is 1: they cannot tell.
     """
-    if len(difference) < 10 or not (weight * np.abs(difference)).any():
+    if len(difference) < LEAST or not (weight * np.abs(difference)).any():
         return 1.0
     gap, told = np.append(difference, np.average(np.abs(difference), weights=weight)), np.append(target, TIE)
     counted = np.append(weight, weight.mean())

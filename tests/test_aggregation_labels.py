@@ -94,6 +94,18 @@ def test_the_posterior_is_the_products_of_bayes_rule():
         assert fitted.posterior.probability[unit] == pytest.approx(odds / odds.sum(), abs=1e-9)
 
 
+def test_confusions_and_shares_are_the_counts_that_the_posterior_expects_and_the_priors():
+    _, labels = drawn([symmetric(0.8), symmetric(0.6)], 25, 12, share_answered=0.8)
+    fitted = fit_dawid_skene(labels, smoothing=0.2, diagonal=0.7, tolerance=1e-12)
+    belief = fitted.posterior.probability
+    confusion = 0.2 + 0.7 * np.tile(np.eye(3), (2, 1, 1))
+    for annotator, unit, label in zip(labels.annotator, labels.unit, labels.label, strict=True):
+        for true in range(3):
+            confusion[annotator, true, label] += belief[unit, true]
+    assert fitted.confusion == pytest.approx(confusion / confusion.sum(axis=2, keepdims=True), abs=1e-9)
+    assert fitted.prevalence == pytest.approx((belief.sum(axis=0) + 0.2) / (25 + 0.6), abs=1e-9)
+
+
 def test_classes_keep_their_names_however_the_search_begins():
     _, labels = drawn([symmetric(0.85), symmetric(0.8), symmetric(0.75)], 300, 4)
     usual = fit_dawid_skene(labels)

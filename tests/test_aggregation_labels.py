@@ -55,6 +55,7 @@ def test_dawid_and_skenes_confusions_are_found_again():
     assert fitted.posterior.reliability == pytest.approx(np.trace(confusion, axis1=1, axis2=2) / 3, abs=0.03)
 
 
+@pytest.mark.slow
 def test_who_looks_and_what_others_say_without_looking_is_found_again():
     competence, habit = np.array([0.9, 0.7, 0.5, 0.05]), np.array([[0.2, 0.8], [0.5, 0.5], [0.7, 0.3], [0.1, 0.9]])
     confusion = competence[:, None, None] * np.eye(2) + (1 - competence[:, None, None]) * habit[:, None, :]
@@ -65,6 +66,7 @@ def test_who_looks_and_what_others_say_without_looking_is_found_again():
     assert (fitted.posterior.label == truth).mean() >= (majority(labels).winner == truth).mean()
 
 
+@pytest.mark.slow
 def test_a_probability_is_as_often_right_as_it_says():
     truth, labels = drawn([symmetric(accuracy, 2) for accuracy in (0.9, 0.8, 0.7, 0.7, 0.6)], 4000, 2)
     for method in ("dawid-skene", "mace"):

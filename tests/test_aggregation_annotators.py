@@ -135,6 +135,13 @@ def test_neither_the_order_of_people_nor_that_of_answers_matters():
     assert other.reliability[people] == pytest.approx(one.reliability, abs=1e-6)
 
 
+def test_without_errors_the_scores_are_the_same_and_nobody_is_called_inverted():
+    _, given = drawn([0.95, 0.9, 0.1], 150, 9)
+    full, quick = fit_annotator_aware(given, PRIOR), fit_annotator_aware(given, PRIOR, has_errors=False)
+    assert np.array_equal(full.items.score, quick.items.score) and full.is_inverted.any() and not quick.is_inverted.any()
+    assert np.isnan(quick.items.standard_error).all() and np.isnan(quick.reliability_interval).all()
+
+
 def test_one_person_a_cycle_and_nothing_are_defined():
     one = fit_annotator_aware(Comparisons.of([0, 1, 2], [1, 2, 0], [1.0] * 3, ("a", "b", "c")))
     assert one.items.score == pytest.approx(np.zeros(3), abs=1e-6)
@@ -149,6 +156,7 @@ def test_one_person_a_cycle_and_nothing_are_defined():
         (lambda given: fit_annotator_aware(given, otherwise="noise"), "otherwise must be one of reversed, position, got 'noise'"),
         (lambda given: fit_annotator_aware(given, inverted="keep"), "inverted must be one of reverse, drop, got 'keep'"),
         (lambda given: fit_annotator_aware(given, otherwise="position"), "needs shown_first, which is 0 everywhere"),
+        (lambda given: fit_annotator_aware(given, inverted="drop", has_errors=False), "inverted='drop' needs has_errors=True"),
         (lambda given: AnnotatorPrior(followed=2.0, otherwise=3.0), "followed must be above otherwise, and that above 1, got 2.0 and 3.0"),
         (lambda given: AnnotatorPrior(score_sd=-1.0), "score_sd and habit_sd must be finite and positive, got -1.0"),
     ],

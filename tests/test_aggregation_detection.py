@@ -42,6 +42,23 @@ def test_each_bad_annotator_is_found_for_what_they_are():
     assert found[2].with_others.high < 0 < found[0].with_others.low
 
 
+def test_who_turns_the_scale_round_halfway_drifts_even_where_the_mean_stays():
+    ratings = honest(4, 200, 10)
+    halves = np.split(ratings[1], 2)
+    ratings[1] = np.concatenate([halves[0] - halves[0].mean(), halves[1].mean() - halves[1]])
+    found = detect_in_ratings(ratings)
+    assert flagged(found) == [[], ["is_drifting"], [], []]
+    assert abs(found[1].shift) < 0.1
+
+
+def test_who_is_less_reliable_than_the_others_but_looks_is_not_careless():
+    generator, ratings = np.random.default_rng(11), honest(5, 400, 12, noise=0.6)
+    ratings[2] += 1.3 * generator.normal(size=400)
+    found = detect_in_ratings(ratings)
+    assert found[2].with_others.high < min(found[number].with_others.low for number in (0, 1, 3, 4))
+    assert not any(flagged(found)[2])
+
+
 @pytest.mark.slow
 def test_honest_people_are_accused_no_more_often_than_is_said():
     accused = np.zeros(len(KINDS), int)
@@ -51,6 +68,7 @@ def test_honest_people_are_accused_no_more_often_than_is_said():
     assert accused.max() <= 34  # of 400 studies: at a rate of 0.05, more happen twice in 1,000 times
 
 
+@pytest.mark.slow
 def test_people_who_guess_are_called_inverted_no_more_often_than_is_said():
     generator, accused = np.random.default_rng(2), 0
     for seed in range(200):

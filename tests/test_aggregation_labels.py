@@ -55,6 +55,7 @@ def test_dawid_and_skenes_confusions_are_found_again():
     assert fitted.posterior.reliability == pytest.approx(np.trace(confusion, axis1=1, axis2=2) / 3, abs=0.03)
 
 
+@pytest.mark.slow
 def test_who_looks_and_what_others_say_without_looking_is_found_again():
     competence, habit = np.array([0.9, 0.7, 0.5, 0.05]), np.array([[0.2, 0.8], [0.5, 0.5], [0.7, 0.3], [0.1, 0.9]])
     confusion = competence[:, None, None] * np.eye(2) + (1 - competence[:, None, None]) * habit[:, None, :]
@@ -65,6 +66,7 @@ def test_who_looks_and_what_others_say_without_looking_is_found_again():
     assert (fitted.posterior.label == truth).mean() >= (majority(labels).winner == truth).mean()
 
 
+@pytest.mark.slow
 def test_a_probability_is_as_often_right_as_it_says():
     truth, labels = drawn([symmetric(accuracy, 2) for accuracy in (0.9, 0.8, 0.7, 0.7, 0.6)], 4000, 2)
     for method in ("dawid-skene", "mace"):
@@ -92,6 +94,18 @@ def test_the_posterior_is_the_products_of_bayes_rule():
         for annotator, label in zip(labels.annotator[labels.unit == unit], labels.label[labels.unit == unit], strict=True):
             odds *= fitted.confusion[annotator, :, label]
         assert fitted.posterior.probability[unit] == pytest.approx(odds / odds.sum(), abs=1e-9)
+
+
+def test_confusions_and_shares_are_the_counts_that_the_posterior_expects_and_the_priors():
+    _, labels = drawn([symmetric(0.8), symmetric(0.6)], 25, 12, share_answered=0.8)
+    fitted = fit_dawid_skene(labels, smoothing=0.2, diagonal=0.7, tolerance=1e-12)
+    belief = fitted.posterior.probability
+    confusion = 0.2 + 0.7 * np.tile(np.eye(3), (2, 1, 1))
+    for annotator, unit, label in zip(labels.annotator, labels.unit, labels.label, strict=True):
+        for true in range(3):
+            confusion[annotator, true, label] += belief[unit, true]
+    assert fitted.confusion == pytest.approx(confusion / confusion.sum(axis=2, keepdims=True), abs=1e-9)
+    assert fitted.prevalence == pytest.approx((belief.sum(axis=0) + 0.2) / (25 + 0.6), abs=1e-9)
 
 
 def test_classes_keep_their_names_however_the_search_begins():

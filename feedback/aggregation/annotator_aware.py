@@ -61,7 +61,7 @@ class AnnotatorScores:
 
     Args:
         items: the scores; their errors count that the reliabilities are uncertain, but not the habits.
-        reliability: [K], g_k. reliability_interval: [K, 2], 95 %.
+        reliability: [K], g_k. reliability_interval: [K, 2], 95 %; NaN without errors.
         influence: [K], how much a comparison tells about the scores: 2 g - 1 where the rest is "reversed" (below 0: it is turned round),
             g where the rest is "position". 0 for who answers blindly, and for who was dropped.
         habit: [K], q_k; above 0 prefers what was shown first.
@@ -84,6 +84,7 @@ def fit_annotator_aware(
     prior: AnnotatorPrior | None = None,
     otherwise: Otherwise = "reversed",
     inverted: Inverted = "reverse",
+    has_errors: bool = True,
     tolerance: float = 1e-6,
 ) -> AnnotatorScores:
     """Score items and people by the highest posterior.
@@ -98,17 +99,21 @@ def fit_annotator_aware(
     Args:
         prior: None = `AnnotatorPrior()`.
         inverted: "reverse" uses the answers of who turned the scale round the other way, "drop" fits again without them.
+        has_errors: False leaves out errors and intervals, whose time grows with the cube of the largest component's size, and with them the
+            finding of who is inverted: it does not go with "drop".
         tolerance: in nats per unit.
 
-    Errors: ValueError for an unknown form or policy, or "position" where no order of showing is known; RuntimeError where the rule is not
-        met in 5,000 steps.
+    Errors: ValueError for an unknown form or policy, "drop" without errors, or "position" where no order of showing is known; RuntimeError
+        where the rule is not met in 5,000 steps.
     """
     prior = prior or AnnotatorPrior()
     _check(comparisons, otherwise, inverted, tolerance)
-    found = _fit(comparisons, prior, otherwise, tolerance)
+    if inverted == "drop" and not has_errors:
+        raise ValueError("inverted='drop' needs has_errors=True: only the reliability's interval tells who is inverted")
+    found = _fit(comparisons, prior, otherwise, has_errors, tolerance)
     if inverted == "drop" and found.is_inverted.any():
         weight = np.where(found.is_inverted[comparisons.annotator], 0.0, comparisons.weight)
-        without = _fit(replace(comparisons, weight=weight), prior, otherwise, tolerance)
+        without = _fit(replace(comparisons, weight=weight), prior, otherwise, has_errors, tolerance)
         influence = np.where(found.is_inverted, 0.0, without.influence)
         kept = found.is_inverted
         return replace(
@@ -164,7 +169,7 @@ def _check(comparisons: Comparisons, otherwise: str, inverted: str, tolerance: f
         raise ValueError("otherwise='position' needs shown_first, which is 0 everywhere: say what was shown first, or take 'reversed'")
 
 
-def _fit(comparisons: Comparisons, prior: AnnotatorPrior, otherwise: Otherwise, tolerance: float) -> AnnotatorScores:
+def _fit(comparisons: Comparisons, prior: AnnotatorPrior, otherwise: Otherwise, has_errors: bool, tolerance: float) -> AnnotatorScores:
     graph, num_people = item_graph(comparisons), len(comparisons.annotators)
     likely = (prior.followed - 1.0) / (prior.followed + prior.otherwise - 2.0)
     place = Place(np.zeros(len(comparisons.items)), np.full(num_people, likely), np.zeros(num_people))
@@ -175,7 +180,7 @@ def _fit(comparisons: Comparisons, prior: AnnotatorPrior, otherwise: Otherwise, 
         counts = _Counts.at(comparisons, place, otherwise)
         history.append(_value(comparisons, place, prior, otherwise))
         if max(np.abs(part).max(initial=0.0) for part in _gradient(comparisons, counts, place, prior, otherwise)) <= enough:
-            return _described(comparisons, graph, place, prior, otherwise, history)
+            return _described(comparisons, graph, place, prior, otherwise, has_errors, history)
         place = _improved(comparisons, graph, counts, place, prior, otherwise)
     raise RuntimeError(f"the scores have not settled after {MOST_STEPS} steps: raise tolerance from {tolerance}")
 
@@ -257,17 +262,21 @@ def _climbed(
 
 
 def _described(
-    comparisons: Comparisons, graph: ItemGraph, place: Place, prior: AnnotatorPrior, otherwise: Otherwise, history: list[float]
+    comparisons: Comparisons,
+    graph: ItemGraph,
+    place: Place,
+    prior: AnnotatorPrior,
+    otherwise: Otherwise,
+    has_errors: bool,
+    history: list[float],
 ) -> AnnotatorScores:
-    curvature, mixed, of_trust = _information(comparisons, place, prior, otherwise)
-    num_people = len(comparisons.annotators)
-    cross = np.stack([graph.net(np.where(comparisons.annotator == person, mixed, 0.0)) for person in range(num_people)], axis=1)
-    of_items, of_people = joint_variances(graph, curvature, prior.score_sd**-2, cross, np.diag(of_trust))
     component = graph.components()
-    errors = centred_errors(of_items, component, prior.score_sd)
-    odds = np.log(place.reliability) - np.log1p(-place.reliability)
-    ends = odds[:, None] + NORMAL_QUANTILE * np.sqrt(of_people)[:, None] * np.array([-1.0, 1.0])
-    interval = sigmoid(ends)
+    errors, interval = np.full(len(component), np.nan), np.full((len(place.reliability), 2), np.nan)
+    if has_errors:
+        of_items, of_people = _variances(comparisons, graph, place, prior, otherwise)
+        errors = centred_errors(of_items, component, prior.score_sd)
+        odds = np.log(place.reliability) - np.log1p(-place.reliability)
+        interval = sigmoid(odds[:, None] + NORMAL_QUANTILE * np.sqrt(of_people)[:, None] * np.array([-1.0, 1.0]))
     is_reversed = otherwise == "reversed"
     items = ItemScores(
         f"annotator-aware, else {otherwise}", comparisons.items, place.score, errors, component, None, history[-1], len(history) - 1
@@ -282,6 +291,16 @@ def _described(
         (interval[:, 1] < 0.5) & is_reversed,
         tuple(history),
     )
+
+
+def _variances(
+    comparisons: Comparisons, graph: ItemGraph, place: Place, prior: AnnotatorPrior, otherwise: Otherwise
+) -> tuple[FloatArray, FloatArray]:
+    """Return the posterior's variances of the scores, [I], and of the reliabilities' log odds, [K]."""
+    curvature, mixed, of_trust = _information(comparisons, place, prior, otherwise)
+    people = range(len(comparisons.annotators))
+    cross = np.stack([graph.net(np.where(comparisons.annotator == person, mixed, 0.0)) for person in people], axis=1)
+    return joint_variances(graph, curvature, prior.score_sd**-2, cross, np.diag(of_trust))
 
 
 def _information(

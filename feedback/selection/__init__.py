@@ -1,0 +1,1 @@
+"""Choose what to ask people, when not everything can be asked."""

@@ -148,7 +148,9 @@ def test_another_emoji_is_refused_with_those_that_are_taken(study, choice):
 def test_an_emoji_does_not_answer_a_rating(study):
     visitor = at(study, Kind.RATE)
     said = len(answers(study.store))
-    assert visitor.post("/answer", visitor.fields(choice="emoji:👍"), **JSON).status_code == 422
+    response = visitor.post("/answer", visitor.fields(choice="emoji:👍"), **JSON)
+    assert response.status_code == 422
+    assert "an emoji does not answer a rate question" in response.json()["error"].lower()
     assert len(answers(study.store)) == said
 
 

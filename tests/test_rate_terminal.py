@@ -54,6 +54,8 @@ def texts_of(path, names):
     [
         ("binary", "y", {"good": True}),
         ("binary", "N", {"good": False}),
+        ("binary", "👍", {"good": True}),
+        ("binary", "👎🏽 # a comment", {"good": False}),
         ("rate", "4", {"step": 4}),
         ("critique", "too long, and dull", {"text": "too long, and dull"}),
         ("correct", "awful, good\\nand short", {"text": " awful, good\nand short"}),

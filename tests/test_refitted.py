@@ -6,13 +6,15 @@ import pickle
 
 import numpy as np
 import pytest
-from feedback.study.rehearsal import NoisyRater
 
 from agents import Reinforce, ReinforceConfig, collect, train
 from agents.learning.drift import drifting_sources
 from feedback.learned.evidence import Gathering, NothingToLearnError
 from feedback.refitted import LearnedReward, Refitted
 from feedback.reward_model import RewardModel
+from feedback.simulated.annotator import Annotator
+from feedback.simulated.study_rater import SimulatedRater
+from feedback.simulated.utility_parts import UtilityNoise
 from feedback.study.queueing import Mixing, Queue
 from feedback.study.store import Store
 from tests.exact_task import HORIZON, make_env, random_logits, table_policy
@@ -65,7 +67,7 @@ def episodes(*responses, start=0):
 def simulated_answers(path, limit=None, seed=0, noise=0.0):
     """Let a simulated person answer what waits; return how many questions that was."""
     with Store(path) as store:
-        rater = NoisyRater(ShareOfB(), noise=noise, tie_within=1e-9, seed=seed)
+        rater = SimulatedRater(ShareOfB(), Annotator(utility=(UtilityNoise(fixed=noise),)), seed=seed)
         return rater.answer_all(Queue(store, mixing=Mixing(0, 0, 0)), store.enrol("simulated"), limit)
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from feedback.study.rehearsal import NoisyRater
 
 from feedback.__main__ import main
 from feedback.reward_model import RewardModel
+from feedback.simulated.annotator import Annotator
+from feedback.simulated.study_rater import SimulatedRater
+from feedback.simulated.utility_parts import UtilityNoise
 from feedback.study.exporting import Selection, log_lines, preference_lines
 from feedback.study.queueing import Mixing, Queue
 from feedback.study.records import Kind, Passage, Question
@@ -29,7 +31,7 @@ def study(tmp_path_factory):
                 passages = [Passage(prompt, one), Passage(prompt, other)]
                 store.submit([Question(Kind.COMPARE, tuple(each.id for each in passages), wanted=2, most=2)], passages)
         for number in range(2):
-            rater = NoisyRater("feedback.sentiment:Sentiment", noise=0.2, seed=number)
+            rater = SimulatedRater("feedback.sentiment:Sentiment", Annotator(utility=(UtilityNoise(fixed=0.2),)), seed=number)
             rater.answer_all(Queue(store, mixing=Mixing(0, 0, 0)), store.enrol(f"simulated {number}"))
     return path
 

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from benchmarks.machine import describe_machine
 from benchmarks.measure import write_json
-from benchmarks.overoptimisation.cells import Cell, OveroptimisationOptions, cells_of, run_all
+from benchmarks.overoptimisation.experiment_cells import Cell, OveroptimisationOptions, cells_of, run_all
 from benchmarks.overoptimisation.points import Point, curves
 from benchmarks.overoptimisation.report import draw_curves, figures, show_weights, tables
 

@@ -48,7 +48,8 @@ def test_who_turns_the_scale_round_halfway_drifts_even_where_the_mean_stays():
     ratings[1] = np.concatenate([halves[0] - halves[0].mean(), halves[1].mean() - halves[1]])
     found = detect_in_ratings(ratings)
     assert flagged(found) == [[], ["is_drifting"], [], []]
-    assert abs(found[1].shift) < 0.1
+    assert abs(found[1].shift) < 0.1 and found[1].turn < -1.0
+    assert all(abs(each.turn) < 0.3 for each in (found[0], *found[2:]))
 
 
 def test_who_is_less_reliable_than_the_others_but_looks_is_not_careless():

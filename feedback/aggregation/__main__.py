@@ -87,7 +87,7 @@ def _written(interval: Interval) -> str:
 
 def _stands_out(finding: AnnotatorFinding) -> str:
     flags = (finding.is_inverted, finding.is_constant, finding.is_drifting, finding.is_careless)
-    words = ("inverted", "constant", f"drifting by {finding.shift or 0.0:+.2f}", "careless")
+    words = ("inverted", "constant", f"drifting: mean {finding.shift or 0.0:+.2f}, correlation {finding.turn or 0.0:+.2f}", "careless")
     return ", ".join(word for word, is_found in zip(words, flags, strict=True) if is_found)
 
 

@@ -42,6 +42,7 @@ class AnnotatorFinding:
         num_shared: answers that could be held against others'.
         with_others: correlation with what the others say.
         shift: by how much the answers lay higher in the second half than in the first, the others' allowed for; None for too few.
+        turn: by how much the correlation with the others was higher in the second half; None for too few.
         inverted: of no relation with the others, against a negative one. By the correlation's standard deviation where answers are
             exchangeable, 1 / sqrt(n - 1).
         constant: of answers drawn from all that others say, against always the same.
@@ -55,6 +56,7 @@ class AnnotatorFinding:
     num_shared: int
     with_others: Interval
     shift: float | None
+    turn: float | None
     inverted: float
     constant: float
     drifting: float
@@ -206,6 +208,7 @@ def _detected(names: tuple[str, ...], beside: Callable[[frozenset[int]], list[Be
             len(each.own),
             correlation_interval(each.own.tolist(), each.theirs.tolist()),
             shift_between_halves(_residual(each))[0],
+            _turn(each)[0],
             inverted=p_values["inverted"][number],
             constant=p_values["constant"][number],
             drifting=p_values["drifting"][number],
@@ -270,13 +273,21 @@ def _changed(beside: Beside) -> float:
     shift, in_errors = shift_between_halves(_residual(beside))
     if shift is None:
         return 1.0
-    halves = [Beside(own, theirs) for own, theirs in zip(np.array_split(beside.own, 2), np.array_split(beside.theirs, 2), strict=True)]
-    smallest = min(len(half.own) for half in halves)
     p_values = [2 * _below(-abs(in_errors))]
-    if smallest >= FEWEST_SHARED:
-        change = _fisher(_correlation(halves[1])) - _fisher(_correlation(halves[0]))
-        p_values.append(2 * _below(-abs(change) / math.sqrt(sum(1 / (len(half.own) - 3) for half in halves))))
+    turn, in_errors = _turn(beside)
+    if turn is not None:
+        p_values.append(2 * _below(-abs(in_errors)))
     return min(1.0, len(p_values) * min(p_values))
+
+
+def _turn(beside: Beside) -> tuple[float | None, float]:
+    """Return by how much the correlation is higher in the second half, and in how many standard errors of Fisher's z that is."""
+    halves = [Beside(own, theirs) for own, theirs in zip(np.array_split(beside.own, 2), np.array_split(beside.theirs, 2), strict=True)]
+    if min(len(half.own) for half in halves) < FEWEST_SHARED:
+        return None, 0.0
+    first, second = map(_correlation, halves)
+    error = math.sqrt(sum(1 / (len(half.own) - 3) for half in halves))
+    return second - first, (_fisher(second) - _fisher(first)) / error
 
 
 def _residual(beside: Beside) -> FloatArray:

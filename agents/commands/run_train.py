@@ -11,11 +11,11 @@ from typing import Any, Generic, TypeVar
 from rich.console import Console
 
 from agents.commands.options import EnvOptions, PolicyOptions, VectorEnv, parse
-from agents.learning.checkpoint import BUNDLED
 from agents.learning.late import late_source
 from agents.learning.run_folder import Run, new_folder
 from agents.learning.stopping import Stop
 from agents.learning.train import Trained, train
+from text_env.model_names import BUNDLED
 from text_env.names import resolve
 
 OWN_PACKAGES = ("agents.", "feedback.", "text_env.")  # names in these may be read from a run's files

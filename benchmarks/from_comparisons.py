@@ -1,8 +1,8 @@
 """Learn from comparisons alone, and say how much of the gain from the true score that is: `python -m benchmarks.from_comparisons`.
 
 Three ways to the same end, on equal responses: the score itself; shares of wins, as an annotator compares the responses to one prompt
-while the agent writes them; and a reward model that was fitted to comparisons of what the untrained model writes. All are judged by the true
-score on held-out prompts.
+while the agent writes them; and a reward model that was fitted to comparisons of what the untrained model writes. All are judged by the
+true score on held-out prompts.
 """
 
 from __future__ import annotations

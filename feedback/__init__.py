@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from feedback.exact_match import ExactMatch
     from feedback.length_window import LengthWindow
     from feedback.people import HumanFeedback
+    from feedback.refitted import Refitted
     from feedback.repetition import DistinctNGrams, Repetition
+    from feedback.reward_model import RewardModel
     from feedback.sentiment import Sentiment
     from feedback.shaping import Shaped
     from feedback.simulated_person import SimulatedPerson
@@ -38,7 +40,9 @@ _HOMES = {
     "LengthWindow": "length_window",
     "Matches": "contains",
     "Otherwise": "compose",
+    "Refitted": "refitted",
     "Repetition": "repetition",
+    "RewardModel": "reward_model",
     "Sentiment": "sentiment",
     "Shaped": "shaping",
     "SimulatedPerson": "simulated_person",
@@ -63,7 +67,9 @@ __all__ = [
     "LengthWindow",
     "Matches",
     "Otherwise",
+    "Refitted",
     "Repetition",
+    "RewardModel",
     "Sentiment",
     "Shaped",
     "SimulatedPerson",

@@ -829,4 +829,32 @@ MUTANTS = (
         "room = self.most_waiting",
         ("tests/test_refitted.py::test_people_are_never_left_with_more_questions_than_may_wait",),
     ),
+    Mutant(
+        "a sealed answer can be changed",
+        "feedback/page/sealing.py",
+        "if not hmac.compare_digest(mark, self._mark(body)):",
+        "if not mark:",
+        ("tests/test_page_pictures.py::test_what_was_seen_cannot_be_changed_nor_confirmed_as_something_that_was_heard",),
+    ),
+    Mutant(
+        "a sealed answer is taken for the next question",
+        "feedback/page/sealing.py",
+        'if (said.pop("lease"), said.pop("person")) != (showing.lease.id, visit.person.id):',
+        'if (said.pop("lease"), said.pop("person")) is None:',
+        ("tests/test_page_pictures.py::test_a_word_is_not_taken_for_the_next_question",),
+    ),
+    Mutant(
+        "whoever signs out keeps their question",
+        "feedback/page/entrance.py",
+        "    desk.queue.give_back_held(visit.person)\n",
+        "",
+        ("tests/test_page_requests.py::test_whoever_signs_out_gives_back_the_question_that_they_held",),
+    ),
+    Mutant(
+        "every address takes a file",
+        "feedback/page/gate.py",
+        "return request.url.path in self.uploads",
+        "return bool(self.uploads)",
+        ("tests/test_page_speech.py::test_no_other_address_takes_a_file",),
+    ),
 )

@@ -116,7 +116,7 @@ def test_a_skip_keeps_its_reason_is_no_label_and_sends_the_question_to_somebody_
     skipped = answer_next(queue, people[0], "key", lambda showing: Reply(Outcome.SKIP, reason="in another language"))
     assert store.record(Answer, skipped.id).reason == "in another language"
     assert standing(store, ticket) == () and not store.standings([ticket])[ticket].is_usable
-    assert queue.progress(people[0]) == (0, 0) and queue.next_for(people[0], WEB) is None
+    assert queue.progress(people[0])[:2] == (0, 0) and queue.next_for(people[0], WEB) is None
     assert queue.next_for(people[1], WEB).question.id == ticket
 
 
@@ -172,7 +172,7 @@ def test_an_edited_answer_takes_the_place_of_the_earlier_one_which_is_kept(store
     edited = queue.answer(people[0], showing.lease.id, "edited", TIE)
     assert edited.supersedes == first.id and store.record(Answer, first.id) == first
     assert standing(store, tickets[0]) == (edited,) and standing(store, tickets[1]) == (other,)
-    assert queue.history(people[0]) == [edited, other] and queue.progress(people[0]) == (2, 0)
+    assert queue.history(people[0]) == [edited, other] and queue.progress(people[0])[:2] == (2, 0)
     third = queue.answer(people[0], queue.revise(people[0], first.id, WEB).lease.id, "third", TIE)
     assert third.supersedes == edited.id
     with pytest.raises(NotYoursError, match="this answer is somebody else's, not one of 'rater-1'"):
@@ -413,11 +413,11 @@ def test_the_ranking_does_not_depend_on_what_was_shown_first(store, queue, peopl
 
 def test_progress_counts_what_stands_and_what_is_left(store, queue, people):
     submit(store, 3)
-    assert queue.progress(people[0]) == (0, 3)
+    assert queue.progress(people[0])[:2] == (0, 3)
     answer_next(queue, people[0], "key")
-    assert queue.progress(people[0]) == (1, 2)
+    assert queue.progress(people[0])[:2] == (1, 2)
     queue.undo(people[0], "undo", WEB)
-    assert queue.progress(people[0]) == (0, 3)
+    assert queue.progress(people[0])[:2] == (0, 3)
 
 
 def test_settings_out_of_range_are_refused(store):

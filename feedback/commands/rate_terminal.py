@@ -148,7 +148,7 @@ class Desk:
         stored = self.queue.answer(self.person, showing.lease.id, secrets.token_hex(16), reply)
         self._shown = None
         self.num_answers += 1
-        done, left = self.queue.progress(self.person)
+        done, left, _ = self.queue.progress(self.person)
         more = f"{left} or more" if left == MOST_LEFT else str(left)
         self.say(f"Saved: {_said(stored, showing)}. {done} done, {more} left.\n", "green")
 

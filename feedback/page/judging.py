@@ -49,7 +49,7 @@ def next_question(request: Request, desk: Desk, visit: Visit) -> Response:
     showing = desk.queue.next_for(visit.person, Interface.WEB, visit.session)
     if showing is None:
         return RedirectResponse("/done", 303)
-    return _question(request, desk, visit, desk.queue.show(visit.person, showing.lease.id))
+    return _question(request, desk, visit, showing)
 
 
 @for_visitors
@@ -159,7 +159,6 @@ def _question(request: Request, desk: Desk, visit: Visit, showing: Showing, fill
         places=range(1, len(showing.passages) + 1),
         reasons=REASONS if Outcome.SKIP in question.allowed else (),
         is_change=earlier is not None,
-        has_history=bool(desk.queue.history(visit.person, 1)),
         progress=desk.queue.progress(visit.person),
         seconds_to_speak=_seconds_to_speak(desk, question.kind),
         error=error,

@@ -18,6 +18,8 @@ from feedback.study.store import Store
 from feedback.study.tables import invitations, people, sessions
 
 SECONDS_PER_DAY = 86_400.0
+SECONDS_KNOWN = 10.0  # for which a session is not looked up again; one that another process ends is refused after so long
+MOST_KNOWN = 10_000  # sessions
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Access:
         self.store = store
         self.days_of_session = days_of_session
         self._secret = secret
+        self._known: dict[str, tuple[float, Visit]] = {}  # until when, by the hash of the session's token
 
     def invite(self, handle: str, role: str = "rater", days: float = 7.0) -> str:
         """Enrol a person if they are new, and return the token of an invitation for them.
@@ -86,19 +89,27 @@ class Access:
 
     def visit(self, session: str) -> Visit | None:
         """Return who has come in with a session's token; None if it is unknown or over."""
-        chosen = select(sessions.c.person).where(sessions.c.token_hash == _hash(session), sessions.c.expires > self.store.clock())
+        now, name = self.store.clock(), _hash(session)
+        until, known = self._known.get(name, (0.0, None))
+        if known is not None and now < until <= now + SECONDS_KNOWN:
+            return known
         with self.store.database.reading() as connection:
-            name = connection.execute(chosen).scalar()
-            if name is None:
+            row = connection.execute(select(sessions.c.person, sessions.c.expires).where(sessions.c.token_hash == name)).one_or_none()
+            if row is None or row.expires <= now:
                 return None
-            person = self.store.record(Person, name, connection)
+            person = self.store.record(Person, row.person, connection)
         csrf = hmac.new(self._secret, b"form " + _bytes(session), hashlib.sha256).hexdigest()
-        return Visit(person, hashlib.sha256(b"name " + _bytes(session)).hexdigest()[:16], csrf)
+        found = Visit(person, hashlib.sha256(b"name " + _bytes(session)).hexdigest()[:16], csrf)
+        if len(self._known) >= MOST_KNOWN:
+            self._known.clear()
+        self._known[name] = (min(now + SECONDS_KNOWN, row.expires), found)
+        return found
 
     def leave(self, session: str) -> None:
         """End a session."""
         with self.store.database.writing() as connection:
             connection.execute(delete(sessions).where(sessions.c.token_hash == _hash(session)))
+        self._known.pop(_hash(session), None)
 
     def has_people(self) -> bool:
         """Say whether anybody is enrolled."""

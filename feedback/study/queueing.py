@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BindParameter, Connection, Select, and_, bindparam, exists, func, or_, select
 
@@ -143,6 +143,14 @@ class Reply:
     artefact: str = ""
 
 
+class Progress(NamedTuple):
+    """Hold how many answers of a person stand, how many questions they could still be asked (at most `MOST_LEFT`), and whether any stands."""
+
+    done: int
+    left: int
+    has_history: bool
+
+
 class NotYoursError(RecordError):
     """Report a lease or an answer that belongs to somebody else."""
 
@@ -164,14 +172,16 @@ class Queue:
         self.mixing = Mixing() if mixing is None else mixing
 
     def next_for(self, person: Person, interface: Interface, session: str = "") -> Showing | None:
-        """Return what a person is to judge now; None while there is nothing."""
+        """Return what a person is to judge now, with what they said of it before, as in `show`; None while there is nothing."""
         with self.store.database.writing() as connection:
             self.store.append(connection, [person])  # whose answers are kept can be named
             held = self._held(connection, person)
             if held is not None:
-                return self._showing(connection, held)
+                return self._with_earlier(connection, self._showing(connection, held), person)
             name = self._choose(connection, person)
-            return None if name is None else self._lease(connection, name, person, interface, session)
+            return (
+                None if name is None else self._with_earlier(connection, self._lease(connection, name, person, interface, session), person)
+            )
 
     def answer(self, person: Person, lease: str, key: str, reply: Reply, interface: Interface | None = None) -> Answer:
         """Store what a person says of what they were shown, and return it once it is lasting.
@@ -259,9 +269,7 @@ class Queue:
             shown = self.store.record(Lease, lease, connection)
             if shown.person != person.id:
                 raise NotYoursError(f"this question was shown to somebody else, not to {person.handle!r}")
-            name = connection.execute(EARLIER, {"person": person.id, "question": shown.question}).scalar()
-            earlier = None if name is None else self.store.record(Answer, name, connection)
-            return replace(self._showing(connection, shown), earlier=earlier)
+            return self._with_earlier(connection, self._showing(connection, shown), person)
 
     def show_answered(self, answer: Answer) -> Showing:
         """Show what a person was shown when they gave an answer; one that came without a lease (an import), in the question's order."""
@@ -292,12 +300,13 @@ class Queue:
             found = connection.execute(LAST, {"person": person.id, "limit": limit}).scalars()
             return [self.store.record(Answer, name, connection) for name in found.all()]
 
-    def progress(self, person: Person) -> tuple[int, int]:
-        """Return how many answers of a person stand, and how many questions they could still be asked, at most `MOST_LEFT`."""
+    def progress(self, person: Person) -> Progress:
+        """Return how far a person is."""
         with self.store.database.reading() as connection:
             done = connection.execute(NUM_COUNTED, {"person": person.id}).scalar_one()
             left = connection.execute(NUM_LEFT, {"person": person.id, "now": self.store.clock()}).scalar_one()
-        return int(done), int(left)
+            last = connection.execute(LAST, {"person": person.id, "limit": 1}).scalar()
+        return Progress(int(done), int(left), last is not None)
 
     def _held(self, connection: Connection, person: Person) -> Lease | None:
         """Return the lease that a person holds, if its question still wants an answer."""
@@ -352,6 +361,11 @@ class Queue:
     def _showing(self, connection: Connection, lease: Lease) -> Showing:
         question = self.store.record(Question, lease.question, connection)
         return Showing(lease, question, tuple(self.store.record(Passage, name, connection) for name in lease.order))
+
+    def _with_earlier(self, connection: Connection, showing: Showing, person: Person) -> Showing:
+        """Return what is shown with what the person said of it last, even if they have taken that back."""
+        name = connection.execute(EARLIER, {"person": person.id, "question": showing.question.id}).scalar()
+        return showing if name is None else replace(showing, earlier=self.store.record(Answer, name, connection))
 
     def _undone(self, connection: Connection, stored: Answer, held: Lease | None) -> Showing:
         """Return what an undo showed that has been done already."""

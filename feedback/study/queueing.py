@@ -144,7 +144,7 @@ class Reply:
 
 
 class Progress(NamedTuple):
-    """Hold how many answers of a person stand, how many questions (at most `MOST_LEFT`) they could still be asked, and whether any stands."""
+    """Hold how many answers of a person stand, how many more they could be asked for (at most `MOST_LEFT`), and whether any stands."""
 
     done: int
     left: int

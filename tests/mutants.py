@@ -711,8 +711,8 @@ MUTANTS = (
     Mutant(
         "a training that fails is called over-optimised",
         "benchmarks/overoptimisation/points.py",
-        "return self.fall.low > 0 and self.rise.low > 0",
-        "return self.fall.low > 0",
+        "return self.fall.n > 1 and self.fall.low > 0 and self.rise.low > 0",
+        "return self.fall.n > 1 and self.fall.low > 0",
         ("tests/test_overoptimisation.py::test_nothing_else_is_called_so",),
     ),
     Mutant(

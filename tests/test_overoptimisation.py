@@ -157,6 +157,13 @@ def test_nothing_else_is_called_so(gold, proxy):
     assert not judge(curve).turns_down
 
 
+def test_of_a_single_seed_nothing_is_claimed_and_everything_is_shown(tmp_path):
+    found = curves(_points([[0, 1.0, 0.2]], [[0, 1, 2.0]]))
+    assert not judge(next(iter(found.values()))).turns_down
+    assert draw_curves(found, tmp_path / "picture.png").exists()
+    assert len(list(tables(found))) == 1
+
+
 def test_the_distance_to_stop_at_is_chosen_by_the_learned_score_alone():
     gold = [[0.0, 5.0, 1.0, 0.0]] * 2
     proxy = [[0.0, 1.0, 1.9, 2.7]] * 2

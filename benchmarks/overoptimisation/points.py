@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.gao_curves import GaoCurve, Method, fit_gao_curve
-from benchmarks.intervals import mean_interval
 from benchmarks.measure import Measurement, mean
 
 FloatArray = npt.NDArray[np.float64]
@@ -83,8 +82,8 @@ class Verdict:
 
     @property
     def turns_down(self) -> bool:
-        """Say whether the true score fell while the learned one rose, both by more than chance gives."""
-        return self.fall.low > 0 and self.rise.low > 0
+        """Say whether the true score fell while the learned one rose, both by more than chance gives; of one seed nothing is said."""
+        return self.fall.n > 1 and self.fall.low > 0 and self.rise.low > 0
 
 
 def curves(points: Iterable[Point]) -> dict[Key, Curve]:
@@ -141,6 +140,6 @@ def _fitted(curve: Curve, method: Method) -> GaoCurve | None:
 
 
 def bands(curve: Curve, name: str) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return mean, and both ends of the 95 % interval, of a column of a curve at each step."""
-    intervals = [mean_interval(column) for column in getattr(curve, name).T]
-    return tuple(np.array([getattr(each, end) for each in intervals]) for end in ("mean", "low", "high"))  # type: ignore[return-value]
+    """Return mean, and both ends of the 95 % interval, of a column of a curve at each step; of one seed all three are its own values."""
+    intervals = [mean(column, UNIT) for column in getattr(curve, name).T]
+    return tuple(np.array([getattr(each, end) for each in intervals]) for end in ("value", "low", "high"))  # type: ignore[return-value]

@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from benchmarks.gao_curves import GaoCurve
 from benchmarks.measure import Measurement, mean
 from benchmarks.overoptimisation.exact_world import KL_WEIGHTS
 from benchmarks.overoptimisation.points import UNIT, Curve, Key, bands, by_weight, judge
@@ -37,12 +38,10 @@ def tables(found: Curves) -> Iterator[Table]:
             table.add_column(column, justify="left" if column == "way" else "right")
         for (_, noise, way, weight), curve in sorted(own.items(), key=lambda item: (item[0][1], item[0][3], list(WAYS).index(item[0][2]))):
             verdict = judge(curve)
-            fitted = verdict.fitted
-            at = "-" if fitted is None or fitted.peak is None else f"{fitted.peak:.2f} at {fitted.peak_kl:.1f} nats"
             numbers = (verdict.peak, verdict.kl_at_peak, verdict.end, verdict.kl_at_end, verdict.proxy_at_end, verdict.fall)
             cells = [_short(number) for number in numbers]
             cells[-1] += " *" if verdict.turns_down else "  "
-            table.add_row(f"{noise:g}", way, f"{weight:g}", *cells, at)
+            table.add_row(f"{noise:g}", way, f"{weight:g}", *cells, _fitted_peak(verdict.fitted, float(curve.kl.max())))
         yield table
 
 
@@ -106,6 +105,13 @@ def draw_curves(found: Curves, path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     return path
+
+
+def _fitted_peak(fitted: GaoCurve | None, farthest: float) -> str:
+    """Say where a fitted curve is highest, unless that is farther than anything that was measured."""
+    if fitted is None or fitted.peak is None or fitted.peak_kl is None:
+        return "none"
+    return f"{fitted.peak:.2f} at {fitted.peak_kl:.1f} nats" if fitted.peak_kl <= farthest else "farther"
 
 
 def _draw_panel(axes: Any, own: Curves) -> None:

@@ -11,7 +11,7 @@ from feedback.page.run_metrics import Measured, RunMetrics
 
 MOST_POINTS = 120  # of one line; of more, neighbours are drawn as their mean
 MOST_MARKS = 5  # about, of the vertical axis
-FLATTEST = 1e-6  # range of scores, as a share of their size, at which they are one score
+FLATTEST = 1e-4  # range of scores, as a share of their size, at which they are one score
 SMALLEST = 1e-9  # the same of scores near 0
 STEPS = (1.0, 2.0, 5.0, 10.0)
 AGES = ((86_400, "days"), (3_600, "h"), (60, "min"), (1, "s"))
@@ -99,10 +99,11 @@ def _marks(low: float, high: float, most: int, least_step: float = 0.0) -> list[
 
 def _number(mark: float, marks: Sequence[float]) -> str:
     """Return a mark with as many decimals as tell it from its neighbours."""
-    step = marks[1] - marks[0]
-    if not 1e-3 <= step < 1e5:
-        return f"{mark:.3g}"
-    return f"{mark + 0.0:.{max(0, -math.floor(math.log10(step * (1 + 1e-9))))}f}"
+    step, largest = marks[1] - marks[0], max(abs(marks[0]), abs(marks[-1]))
+    finest = math.floor(math.log10(step * (1 + 1e-9)))
+    if step < 1e-4 or largest >= 1e6:
+        return f"{mark:.{math.floor(math.log10(largest)) - finest + 1}g}"
+    return f"{mark:.{max(0, -finest)}f}"
 
 
 def _in_words(name: str, measured: Sequence[Measured]) -> str:

@@ -11,8 +11,8 @@ from feedback.study.quality import StudyQuality, VersionOpinion, study_quality
 from feedback.study.store import Store
 from feedback.study.tables import log, questions
 
-WIDTH, HEIGHT = 640, 240  # of the curve, in the units of its picture
-LEFT, RIGHT, TOP, BOTTOM = 60, 16, 12, 36  # margins
+WIDTH, HEIGHT = 640, 250  # of the curve, in the units of its picture
+LEFT, RIGHT, TOP, BOTTOM = 60, 16, 12, 46  # margins
 MOST_CURVES = 4  # policies in one picture
 MOST_DOTS = 40  # points of one line that are marked
 

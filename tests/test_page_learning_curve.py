@@ -328,12 +328,15 @@ def test_a_run_that_is_named_on_the_command_line_is_on_the_owners_page(tmp_path,
 
 
 @pytest.mark.draws_globally
-def test_a_folder_that_is_no_runs_is_refused_with_the_way_out_and_nothing_is_made(tmp_path, folder, capsys):
+def test_a_folder_that_is_no_runs_is_refused_with_the_way_out_and_nothing_is_made(tmp_path, folder, capsys, monkeypatch):
+    import uvicorn
+
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: None)  # else a folder that is not refused is served for ever
     write(folder, written(1, 0.5))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "config.json").write_text("{}")
     cases = {
-        tmp_path / "nowhere": ("is not there", "start that first"),
+        tmp_path / "nowhere": ("is not there", "wait for that, or make the folder yourself, empty"),
         folder / "metrics.jsonl": ("is no folder", "python -m agents train --folder"),
         tmp_path / "other": ("no metrics.jsonl", "give the folder that the training names"),
         tmp_path / "runs": ("no metrics.jsonl", f"name one run of it, such as {folder}"),

@@ -98,8 +98,8 @@ def _check(folder: Path) -> None:
     if not folder.is_dir():
         what = "is no folder" if folder.exists() else "is not there"
         raise ValueError(
-            f"{folder} {what}: --run takes the folder of a training, which `python -m agents train --folder {folder} ...` makes as it "
-            "begins; start that first"
+            f"{folder} {what}: --run takes the folder of a training, which `python -m agents train --folder {folder} ...` makes once "
+            "its model is loaded; wait for that, or make the folder yourself, empty"
         )
     if any((folder / name).exists() for name in SIGNS) or not any(folder.iterdir()):
         return

@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from feedback.page.application import make_application
 from feedback.page.desk import Desk
+from feedback.page.run_metrics import RunFolder
 from feedback.page.settings import Settings
 from feedback.study.access import Access
 from feedback.study.queueing import Mixing, Queue
@@ -47,9 +48,11 @@ def one_of_each(wanted: int = 1, kinds: tuple[Kind, ...] = tuple(Kind)) -> tuple
     return asked, passages
 
 
-def desk(path: Path, clock: Clock | None = None, address: str = ADDRESS, mixing: Mixing = NO_TESTS, **settings) -> Desk:
+def desk(
+    path: Path, clock: Clock | None = None, address: str = ADDRESS, mixing: Mixing = NO_TESTS, run: RunFolder | None = None, **settings
+) -> Desk:
     store = Store(path, clock or Clock())
-    return Desk(store, Queue(store, mixing=mixing), Access(store), Settings(address, "A study", **settings))
+    return Desk(store, Queue(store, mixing=mixing), Access(store), Settings(address, "A study", **settings), run=run)
 
 
 def answers(store: Store) -> list[Answer]:

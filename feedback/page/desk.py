@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from feedback.page.figures import Measured
+from feedback.page.run_metrics import RunFolder
 from feedback.page.settings import Settings
 from feedback.study.access import Access
 from feedback.study.queueing import Queue
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Desk:
-    """Hold one study that is being served; `hearing` is None where answers are not spoken, `sight` where there are no reactions."""
+    """Hold one study that is being served.
+
+    Args:
+        hearing: None where answers are not spoken. sight: None where there are no reactions. run: None where no training is shown.
+    """
 
     store: Store
     queue: Queue
@@ -27,6 +32,7 @@ class Desk:
     settings: Settings
     hearing: Hearing | None = None
     sight: Sight | None = None
+    run: RunFolder | None = None
 
     @cached_property
     def measured(self) -> Measured:

@@ -11,9 +11,10 @@ from feedback.study.quality import StudyQuality, VersionOpinion, study_quality
 from feedback.study.store import Store
 from feedback.study.tables import log, questions
 
-WIDTH, HEIGHT = 640, 240  # of the curve, in the units of its picture
-LEFT, RIGHT, TOP, BOTTOM = 48, 16, 12, 36  # margins
+WIDTH, HEIGHT = 640, 250  # of the curve, in the units of its picture
+LEFT, RIGHT, TOP, BOTTOM = 60, 16, 12, 46  # margins
 MOST_CURVES = 4  # policies in one picture
+MOST_DOTS = 40  # points of one line that are marked
 
 
 @dataclass(frozen=True)
@@ -71,9 +72,9 @@ class Point:
 
 @dataclass(frozen=True)
 class Curve:
-    """Hold one policy's line in the picture."""
+    """Hold one line in the picture, such as a policy's."""
 
-    policy: str
+    name: str
     points: tuple[Point, ...]
 
     @property
@@ -81,19 +82,28 @@ class Curve:
         """Return the line as SVG writes it."""
         return " ".join(f"{point.x:g},{point.y:g}" for point in self.points)
 
+    @property
+    def has_dots(self) -> bool:
+        """Say whether there is room for a dot at each point."""
+        return len(self.points) <= MOST_DOTS
+
 
 @dataclass(frozen=True)
 class Picture:
-    """Hold the picture of what people thought of each version.
+    """Hold a picture of lines.
 
     Args:
+        label: what it shows, in words, for whoever does not see it. caption: below it.
+        axes: what the horizontal axis and the vertical one count.
         across, up: (place, word) of the marks of each axis. left, right: ends of the horizontal one.
     """
 
+    label: str
+    caption: str
+    axes: tuple[str, str]
     curves: tuple[Curve, ...]
     across: tuple[tuple[float, str], ...]
     up: tuple[tuple[float, str], ...]
-    num_answers: int
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -125,5 +135,13 @@ def picture(versions: Sequence[VersionOpinion]) -> Picture | None:
     curves = tuple(Curve(policy, tuple(point(each) for each in of)) for policy, of in shown.items())
     step = max(1, -(-len(numbers) // 8))
     ticks = tuple((across(number), str(number)) for number in numbers[::step])
+    words = "; ".join(point.words for curve in curves for point in curve.points)
     total = sum(each.num_answers for of in shown.values() for each in of)
-    return Picture(curves, ticks, tuple((up(value), f"{value:+g}" if value else "0") for value in (-1, 0, 1)), total)
+    return Picture(
+        f"Mean opinion, from -1 to 1, of what each version of the policy wrote: {words}",
+        f"Mean opinion, −1 to 1, ± one standard error; {total} answers, one training.",
+        ("updates of the policy", "opinion"),
+        curves,
+        ticks,
+        tuple((up(value), f"{value:+g}" if value else "0") for value in (-1, 0, 1)),
+    )

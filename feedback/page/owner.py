@@ -9,6 +9,7 @@ from starlette.responses import Response, StreamingResponse
 
 from feedback.page.desk import Desk
 from feedback.page.figures import picture, queue_figures
+from feedback.page.score_picture import age, moment, score_picture
 from feedback.page.screens import refusal, screen
 from feedback.page.visitors import field, for_owners
 from feedback.study.access import Visit
@@ -62,6 +63,7 @@ EXPORTS: dict[str, Callable[[Store], Iterator[str]]] = {
 
 def _study(request: Request, desk: Desk, link: str = "", error: str = "", handle: str = "") -> Response:
     quality = desk.measured.quality()
+    training = None if desk.run is None else desk.run.metrics()
     return screen(
         request,
         "study.html",
@@ -70,6 +72,12 @@ def _study(request: Request, desk: Desk, link: str = "", error: str = "", handle
         people=[(person, remark(person)) for person in quality.people],
         kinds=quality.kinds,
         picture=picture(quality.versions),
+        run="" if desk.run is None else str(desk.run.folder),
+        training=training,
+        scores=None if training is None else score_picture(training),
+        age=age,
+        moment=moment,
+        now=desk.store.clock(),
         figure=figure,
         exports=list(EXPORTS),
         link=link,

@@ -13,6 +13,7 @@ from feedback.study import require_people
 
 if TYPE_CHECKING:
     from feedback.page.hearing import Hearing
+    from feedback.page.run_metrics import RunFolder
     from feedback.page.sight import Sight
 
 SECRET_VARIABLE = "TEXTGEN_SECRET"
@@ -26,6 +27,7 @@ def serve(
     address: str | None = None,
     secret_file: Path | None = None,
     title: str = "Study",
+    run: Path | None = None,
     speech: bool = False,
     speech_model: str | None = None,
     pictures: str | None = None,
@@ -42,6 +44,7 @@ def serve(
         address: what people type, where that is another, such as https://study.example.org in front of a proxy.
         secret_file: holds at least 32 bytes that sign the page's forms; the environment variable TEXTGEN_SECRET does the same.
         title: shown on every screen.
+        run: the folder of a training, such as runs/film, whose learning curve the owner sees under Overview, also while it goes on.
         speech: lets people speak their answers; needs the extra "speech". Browsers give the microphone only to https, or on this machine.
         speech_model: a path or hub name of a model that hears critiques, such as openai/whisper-tiny.en; without it they are written.
         pictures: a path or hub name of a model that classifies pictures: to "Is this good?" people may react by one; needs the extra
@@ -64,6 +67,7 @@ def serve(
         raise ValueError(f"with --host {host} say what people type to reach the page: --address https://study.example.org")
     import uvicorn
 
+    shown_run = _run(run)
     hearing = _hearing(study, speech_model, secret) if speech else None
     sight = _sight(study, pictures, picture_good, picture_bad, picture_confidence, secret)
     from feedback.page.application import make_application
@@ -80,7 +84,7 @@ def serve(
         if not access.has_people():
             print(f"Come in as its owner: {settings.address}/invitation/{access.invite('owner', 'owner')}", flush=True)
         config = uvicorn.Config(
-            make_application(Desk(store, Queue(store), access, settings, hearing, sight)),
+            make_application(Desk(store, Queue(store), access, settings, hearing, sight, shown_run)),
             http="httptools",
             ws="none",
             lifespan="off",
@@ -93,6 +97,16 @@ def serve(
         with suppress(KeyboardInterrupt):
             uvicorn.Server(config).run(sockets=[listener])
         print("Stopped. All that was acknowledged is stored.")
+
+
+def _run(folder: Path | None) -> RunFolder | None:
+    """Return what reads the measurements of a training.
+
+    Errors: ValueError for a folder that is no run's.
+    """
+    from feedback.page.run_metrics import RunFolder
+
+    return None if folder is None else RunFolder(folder)
 
 
 def _hearing(study: str, speech_model: str | None, secret: bytes) -> Hearing:

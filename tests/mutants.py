@@ -857,4 +857,18 @@ MUTANTS = (
         "return bool(self.uploads)",
         ("tests/test_page_speech.py::test_no_other_address_takes_a_file",),
     ),
+    Mutant(
+        "a training's curve is read once",
+        "feedback/page/run_metrics.py",
+        "seen = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)",
+        "seen = (found.st_dev, found.st_ino)",
+        ("tests/test_page_learning_curve.py::test_a_reload_shows_what_was_written_since",),
+    ),
+    Mutant(
+        "many updates are drawn as every so-manieth",
+        "feedback/page/score_picture.py",
+        "sum(e.score for e in part) / len(part)",
+        "part[0].score",
+        ("tests/test_page_learning_curve.py::test_of_many_updates_neighbours_are_drawn_as_their_mean",),
+    ),
 )

@@ -49,10 +49,11 @@ class AskingOptions:
     """Ask at random and by choice under equal budgets; print tables; draw curves; write JSON."""
 
     worlds: tuple[Place, ...] = ("linear", "text")  # items of known linear worth; responses of the tiny language model
-    annotators: tuple[str, ...] = ("oracle", "vader-human", "crowd-66")  # presets of simulated annotators
+    annotators: tuple[str, ...] = ("oracle", "vader-human")  # presets of simulated annotators
     ways: tuple[Way, ...] = ("information gain", "ensemble variance", "closeness", "diversity", "gain and diversity")  # beside chance
     budgets: tuple[int, ...] = (20, 40, 80, 160, 320, 640)  # answers after which is examined
-    batch: int = 20  # questions that are chosen at a time; the first ones by lot, the same for every way
+    batch: int = 20  # questions that are chosen at a time, at least; the first ones by lot, the same for every way
+    growth: float = 0.25  # of a batch: a share of what has been asked, so that fits are few; 0 = all batches alike
     linear_seeds: int = 20  # of items, tastes, questions and answers
     text_seeds: int = 5  # of questions and answers
     num_heads: int = 5  # members of the ensemble that chooses
@@ -67,6 +68,8 @@ class AskingOptions:
                 raise ValueError(f"{name} must be at least 2, so that there are intervals, got {getattr(self, name)}")
         if self.batch < 1 or not self.budgets or list(self.budgets) != sorted({*self.budgets} - {0}) or self.budgets[0] < self.batch:
             raise ValueError(f"budgets must rise, from at least a batch of {self.batch} questions, got {self.budgets}")
+        if not 0 <= self.growth < 1:
+            raise ValueError(f"growth must be at least 0 and below 1, got {self.growth}")
         if len(self.budgets) < 2:
             raise ValueError(f"a curve needs at least two budgets, got {self.budgets}")
         if not 0 < self.evaluation_share < 1:
@@ -113,7 +116,8 @@ def ask(world: World, way: str, annotator: str, seed: int, options: AskingOption
     measured = []
     for budget in options.budgets:
         while len(chosen) < budget:
-            chosen = np.append(chosen, _next(world, way, chosen, target, min(options.batch, budget - len(chosen)), seed, options))
+            number = min(max(options.batch, int(options.growth * len(chosen))), budget - len(chosen))
+            chosen = np.append(chosen, _next(world, way, chosen, target, number, seed, options))
         head = fit_heads(known.features, _comparisons(world, chosen, target), 1, seed, PENALTY)
         of_kept = known.accuracy(head.scores(known.features)[0], kept)
         measured.append((of_kept, world.new.accuracy(head.scores(world.new.features)[0])))

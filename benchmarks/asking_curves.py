@@ -24,7 +24,14 @@ COLOURS = {
     "diversity": "tab:green",
     "gain and diversity": "tab:purple",
 }
-SHOWN = ("area", "area less random's", "accuracy less random's", "answers needed", "wrong answers", "ties", "gap")
+SHOWN = {  # in the tables, and how it is headed there
+    "area": "area",
+    "area less random's": "area - random",
+    "accuracy less random's": "end - random",
+    "answers needed": "needed",
+    "wrong answers": "wrong",
+    "gap": "gap",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,10 +120,11 @@ def tables(found: Sequence[Curve]) -> Iterator[Table]:
         table = Table(
             title=f"{world}: accuracy on pairs kept for evaluation, {budgets[0]} to {budgets[-1]} answers",
             caption=f"mean over {len(own[0].accuracy)} seeds ± half of a 95 % interval (t). area: mean over the logarithm of the budget. "
-            f"accuracy: after {budgets[-1]} answers. needed: answers to where asking at random is after {budgets[-2]} on average, "
-            f"{budgets[-1]} where it is never reached. gap: mean distance in worth of what was asked about, in deviations",
+            f"end: accuracy after {budgets[-1]} answers. needed: answers to where asking at random is after {budgets[-2]} on average, "
+            f"{budgets[-1]} where it is never reached. wrong: share of answers against the truth. gap: mean distance in worth of what was "
+            "asked about, in deviations",
         )
-        for column in ("annotator", "asks by", *SHOWN):
+        for column in ("annotator", "asks by", *SHOWN.values()):
             table.add_column(column)
         for curve in own:
             numbers = summary(curve, _chance(found, curve))

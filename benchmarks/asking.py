@@ -42,6 +42,7 @@ WORTH = {
 }
 SPREAD = ("diversity", "gain and diversity")
 PENALTY = 0.3  # on the squares of a head's weights
+ROUGH = 1e-4  # tolerance of the heads that choose: far below what they disagree by
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def _next(world: World, way: str, chosen: IntArray, target: FloatArray, number: 
     worth = None
     if way in WORTH and not is_first:
         comparisons = _comparisons(world, chosen, target)
-        heads = fit_heads(known.features, comparisons, options.num_heads, seed, PENALTY, prior_noise=1.0)
+        heads = fit_heads(known.features, comparisons, options.num_heads, seed, PENALTY, prior_noise=1.0, tolerance=ROUGH)
         worth = WORTH[way](heads.scores(known.features), known.pairs[rest])
     features = known.features if way in SPREAD and not is_first else None
     choice = choose_pairs(known.pairs[rest], number, worth, features, options.evaluation_share, seed=seed)

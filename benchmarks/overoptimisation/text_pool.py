@@ -7,7 +7,7 @@ seldom writes it, until it is optimised.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -88,12 +88,16 @@ def _reader() -> tuple[RewardNetwork, RowMaker]:
     return network, RowMaker.of(tokens, network.longest, tokens.fingerprint)
 
 
-def prepare_pool(file: Path, new_tokens: int) -> None:
-    """Write the pool's file unless it is there."""
+def prepare_pool(file: Path, new_tokens: int, splits: Mapping[str, tuple[int, int]] = SPLITS) -> None:
+    """Write the pool's file unless it is there.
+
+    Args:
+        splits: number of prompts, and of responses to each, of "train" and "held_out".
+    """
     if file.exists():
         return
     parts: dict[str, Any] = {}
-    for split, (num_prompts, each) in SPLITS.items():
+    for split, (num_prompts, each) in splits.items():
         episodes, group = _written(split, num_prompts, each, new_tokens)
         parts |= {f"{split}_raw": true_score(episodes), f"{split}_group": group, f"{split}_features": features_of(episodes)}
     file.parent.mkdir(parents=True, exist_ok=True)

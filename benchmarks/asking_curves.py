@@ -86,7 +86,7 @@ def summary(curve: Curve, chance: Curve) -> dict[str, Measurement]:
     found = {
         "area": mean(own, "share"),
         "area less random's": mean(own - others, "share"),
-        "area on new items less random's": mean(area(curve.budgets, curve.new) - area(chance.budgets, chance.new), "share"),
+        "area on new items less random's": mean(np.asarray(area(curve.budgets, curve.new) - area(chance.budgets, chance.new)), "share"),
         "accuracy less random's": mean(curve.accuracy[:, -1] - chance.accuracy[:, -1], "share"),
         "answers needed": mean(needed, "answers"),
         "answers needed less random's": mean(needed - answers_needed(chance.budgets, chance.accuracy, goal), "answers"),

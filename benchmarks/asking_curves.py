@@ -90,7 +90,7 @@ def summary(curve: Curve, chance: Curve) -> dict[str, Measurement]:
         "accuracy less random's": mean(curve.accuracy[:, -1] - chance.accuracy[:, -1], "share"),
         "answers needed": mean(needed, "answers"),
         "answers needed less random's": mean(needed - answers_needed(chance.budgets, chance.accuracy, goal), "answers"),
-        "share that got there": mean((curve.accuracy >= goal).any(axis=1).astype(np.float64), "share"),
+        "share that got there": mean(np.asarray(np.any(curve.accuracy >= goal, axis=1), dtype=np.float64), "share"),
         "wrong answers": mean(curve.wrong, "share"),
         "wrong answers less random's": mean(curve.wrong - chance.wrong, "share"),
         "ties": mean(curve.ties, "share"),

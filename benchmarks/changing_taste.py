@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Measurement, mean, write_json
+from feedback.aggregation.bradley_terry import sigmoid
 from feedback.aggregation.opinions import Comparisons
 from feedback.drifting import course_weights
 from feedback.learned.change_detection import ChangeDetector
@@ -82,7 +83,7 @@ def make_stream(course: TasteCourse, seed: int, options: ChangingTasteOptions) -
     period = max(1, round(PERIODS[course] * number))
     share = course_weights(course, np.arange(number), 2, period) if course != "none" else np.tile([1.0, 0.0], (number, 1))
     wanted = ((features[0::2] - features[1::2]) * (share @ tastes)).sum(axis=1)
-    prefers = generator.random(number) < 1 / (1 + np.exp(-wanted))
+    prefers = generator.random(number) < sigmoid(wanted)
     is_wrong = generator.random(number) < options.noise
     asked = generator.normal(size=(2000, options.num_features))
     return Stream(features, (prefers ^ is_wrong).astype(np.float64), tastes, share, asked)
@@ -96,7 +97,7 @@ def follow(stream: Stream, learner: str, options: ChangingTasteOptions) -> tuple
     for end in range(options.refit_every, options.num_answers + 1, options.refit_every):
         fresh = slice(end - options.refit_every, end)
         logits = (stream.features[0::2][fresh] - stream.features[1::2][fresh]) @ heads
-        errors = np.abs(stream.target[fresh] - 1 / (1 + np.exp(-logits)))
+        errors = np.abs(stream.target[fresh] - sigmoid(logits))
         wrong.append(errors)
         age = np.arange(end)[::-1]
         if learner == "since the last change":

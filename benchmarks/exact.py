@@ -7,11 +7,9 @@ Every agent gets the same prompts, the same groups and the same number of tokens
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +22,7 @@ from rich.table import Table
 
 from benchmarks.best_of_pool import exact_best_of_n
 from benchmarks.measure import Measurement, mean, write_json
+from benchmarks.worker_processes import one_thread_workers
 
 Kind = Literal["tabular", "transformer"]
 
@@ -255,14 +254,8 @@ def _run_all(cells: Iterable[Cell], jobs: int) -> Iterator[tuple[Cell, float | s
     if jobs == 1:
         yield from ((cell, _outcome(cell)) for cell in cells)
         return
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+    with one_thread_workers(jobs) as pool:
         yield from zip(cells, pool.map(_outcome, cells, chunksize=4), strict=True)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _outcome(cell: Cell) -> float | str:

@@ -7,11 +7,9 @@ true score on held-out prompts.
 
 from __future__ import annotations
 
-import multiprocessing
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +23,7 @@ from rich.table import Table
 
 from benchmarks.machine import describe_machine
 from benchmarks.measure import Measurement, mean, ratio_of_means, write_json
+from benchmarks.worker_processes import one_thread_workers
 
 TASK = "TextGen/Reviews-v0"
 GOLD = "feedback.sentiment:Sentiment"
@@ -217,16 +216,8 @@ def _run_all(sides: Sequence[Side], options: FromComparisonsOptions) -> Iterator
     if options.jobs == 1:
         yield from (run_side(side, options) for side in sides)
         return
-    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_prepare) as pool:
+    with one_thread_workers(options.jobs) as pool:
         yield from pool.map(partial(run_side, options=options), sides)
-
-
-def _prepare() -> None:
-    import torch
-
-    import text_env  # noqa: F401  (registers the environments in this process)
-
-    torch.set_num_threads(1)
 
 
 def _cell(figure: Measurement | None) -> str:

@@ -5,22 +5,20 @@ Everything runs in worker processes with one thread each, however many there are
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import gymnasium as gym
 import numpy as np
-import torch
 
 import text_env  # noqa: F401  (registers the environments)
 from agents import CausalPolicy, TabularPolicy, collect, evaluate, load
 from benchmarks.sides import Side
+from benchmarks.worker_processes import one_thread_workers
 from text_env.names import named_values, resolve
 
 VectorEnv = gym.vector.VectorEnv[Any, Any, Any]
@@ -179,8 +177,7 @@ def run_all(jobs: Sequence[Job], num_workers: int, tell: Callable[[SideRun | Fai
         tell: called with each result as it comes.
     """
     results: dict[int, SideRun | Failure] = {}
-    context = multiprocessing.get_context("spawn")  # a forked process would inherit the threads' locks
-    with ProcessPoolExecutor(min(num_workers, len(jobs)), context, initializer=_one_thread) as pool:
+    with one_thread_workers(min(num_workers, len(jobs))) as pool:
         places: dict[Future[SideRun], int] = {pool.submit(run_job, job): place for place, job in enumerate(jobs)}
         for future in as_completed(places):
             results[places[future]] = result = _result(future, jobs[places[future]])
@@ -219,8 +216,3 @@ def _agent(job: Job, env: VectorEnv) -> Any:
     else:
         policy = CausalPolicy(setting.model, value_head=has_critic, seed=job.seed)
     return resolve(side.agent, policy=policy, config=side.config)
-
-
-def _one_thread() -> None:
-    os.environ["OMP_NUM_THREADS"] = "1"
-    torch.set_num_threads(1)

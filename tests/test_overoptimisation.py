@@ -212,6 +212,12 @@ def test_the_command_reports_goes_on_where_it_was_left_and_refuses_other_setting
         command.main([*arguments, "--variance-weight", "2"])
 
 
+@pytest.mark.parametrize("cut", ["", "{", '{"cell": {"seed": 1}', '{"cell": {"seed": 1}, "points": [{"kl": 1.0}'])
+def test_a_line_that_was_not_written_to_its_end_is_left_out_wherever_it_was_cut(cut):
+    whole = '{"cell": {}, "points": []}'
+    assert len(list(command._whole_entries([whole, cut]))) == 1
+
+
 def test_the_picture_names_axes_seeds_and_what_was_not_run(tmp_path):
     points = [replace(point, seed=seed) for seed in (0, 1) for point in run_exact(seed, noises=(0.0,), **SETTINGS)]
     found = curves(points)

@@ -10,8 +10,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
+from typing import Any
 
 import tyro
 from rich.console import Console
@@ -72,8 +74,7 @@ class _Record:
         first, *lines = self.file.read_text(encoding="utf-8").splitlines()
         if json.loads(first) != settings:
             raise ValueError(f"{self.file} was made with {first}, not with {json.dumps(settings)}: give another --folder")
-        for line in filter(_is_whole, lines):
-            entry = json.loads(line)
+        for entry in _whole_entries(lines):
             self.done.add(Cell(**entry["cell"]))
             self.points += [Point(**point) for point in entry["points"]]
 
@@ -83,9 +84,11 @@ class _Record:
             file.write("\n" + json.dumps({"cell": asdict(cell), "points": [asdict(point) for point in points]}))
 
 
-def _is_whole(line: str) -> bool:
-    """Say whether a line was written to its end; the last one of a run that was killed may not be."""
-    return line.endswith("}") and line.startswith("{")
+def _whole_entries(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Give the entries that were written to their end; the last one of a run that was killed may not be."""
+    for line in lines:
+        with suppress(json.JSONDecodeError):  # its cell is run again
+            yield json.loads(line)
 
 
 if __name__ == "__main__":

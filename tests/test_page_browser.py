@@ -6,6 +6,7 @@ The browser and the server are processes of their own on this machine; this proc
 from __future__ import annotations
 
 import itertools
+import json
 import re
 import shutil
 
@@ -46,8 +47,18 @@ def store(study):
 
 
 @pytest.fixture(scope="module")
-def server(study, store):
-    started = PageProcess(study).start()
+def run(tmp_path_factory):
+    """Return the folder of a training that goes on, whose figures the owner sees."""
+    folder = tmp_path_factory.mktemp("run")
+    lines = [{"update": update, "share_scored": 1.0, "score": 0.1 * update, "kl_nats_per_response": -1 / 163} for update in range(1, 4)]
+    lines[-1] |= {"score": 0.3, "held_out/score": 0.123456, "held_out/score_standard_error": 0.05}
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(study, store, run):
+    started = PageProcess(study, options=("--run", str(run))).start()
     yield started
     assert "Stopped" in started.stop()
 
@@ -578,6 +589,18 @@ def test_axe_finds_nothing_against_level_a_or_aa_on_any_page(somebody, scheme):
     for path in ("/done", "/history", "/help", "/study", "/nowhere"):
         who.page.goto(f"{who.address}{path}")
         assert violations(who.page, scheme) == [], path
+
+
+@pytest.mark.parametrize("width", [1280, 760, 360])
+def test_the_figures_of_a_training_stay_in_their_boxes(somebody, width):
+    owner = somebody(role="owner")
+    owner.come_in()
+    owner.page.set_viewport_size({"width": width, "height": 800})
+    owner.page.goto(f"{owner.address}/study")
+    boxes = owner.page.locator("section[aria-labelledby=training] dl.figures > div")
+    assert [each.split("\n")[-1] for each in boxes.all_inner_texts()] == ["3", "0.3", "0.123", "-0.01"]
+    assert boxes.evaluate_all("boxes => boxes.map(box => box.scrollWidth - box.clientWidth)") == [0, 0, 0, 0]
+    assert owner.page.evaluate(SCROLLS) <= 0
 
 
 def test_without_script_a_comparison_is_answered_by_its_buttons(somebody):

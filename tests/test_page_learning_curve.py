@@ -105,7 +105,7 @@ def test_the_kl_the_last_scores_and_the_time_are_written_out(tmp_path, folder):
     write(folder, written(1, 0.5, kl_nats_per_response=0.1), written(12, 0.625, held_out=0.375, kl_nats_per_response=2.125), written(13))
     os.utime(folder / "metrics.jsonl", (clock.now - 190, clock.now - 190))
     words = Overview(tmp_path, folder, clock).words()
-    assert "Updates13 Score0.625 Held-out score0.375 KL, nats a response2.125" in words
+    assert "Updates13 Score0.625 Held-out score0.375 KL, nats a response2.12" in words
     assert "last written at 2023-11-14 22:10:10 UTC, 3 min before this page was loaded" in words
     assert "1 of its updates had no score" in words
 

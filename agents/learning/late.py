@@ -27,11 +27,11 @@ from text_env.episode import Episode, Judgement
 class LateFeedback(Protocol):
     """Take episodes now, abstain, and say later what was thought of them.
 
-    most_waiting: responses that may be unanswered before no more are written. max_age: updates of the policy after which a response is
-    given up. poll: seconds between two looks while there is nothing else to do.
+    most_waiting: responses that may be unanswered before no more are written; None = twice what an update learns from. max_age: updates of
+    the policy after which a response is given up. poll: seconds between two looks while there is nothing else to do.
     """
 
-    most_waiting: int
+    most_waiting: int | None
     max_age: int
     poll: float
 
@@ -133,16 +133,15 @@ class LateRollouts:
         Args:
             seeds: one for each rollout that is written meanwhile.
         """
-        if self.source.most_waiting < num_episodes:
-            raise ValueError(
-                f"an update needs {num_episodes} judged responses, but only {self.source.most_waiting} may wait: raise most_waiting"
-            )
+        most_waiting = 2 * num_episodes if self.source.most_waiting is None else self.source.most_waiting
+        if most_waiting < num_episodes:
+            raise ValueError(f"an update needs {num_episodes} judged responses, but only {most_waiting} may wait: raise most_waiting")
         while True:
             self._patch()
             self._drop_old()
             if sum(int(self._ready(part).sum()) for part in self._parts) >= num_episodes:
                 return self._take()
-            if self.num_waiting + num_episodes <= self.source.most_waiting:
+            if self.num_waiting + num_episodes <= most_waiting:
                 self.source.write_as(self.name, version_of(self.agent))
                 self._add(collect(self.env, self.agent, num_episodes, seed=next(seeds)))
             else:

@@ -24,6 +24,15 @@ def test_answers_follow_what_is_wanted_when_they_are_asked():
         assert abs(agrees[1].mean() - 0.5) < 0.07
 
 
+def test_the_same_share_of_clear_answers_is_turned_round_on_either_side():
+    options = ChangingTasteOptions(num_answers=20_000, noise=0.2)
+    stream = make_stream("none", 0, options)
+    wanted = (stream.features[0::2] - stream.features[1::2]) @ stream.tastes[0]
+    for sign in (1, -1):
+        clear = sign * wanted > 5  # of these fewer than 0.7 % are uncertain by themselves
+        assert np.mean((stream.target[clear] > 0.5) != (sign > 0)) == pytest.approx(0.2, abs=0.03)
+
+
 def test_the_truth_examines_itself_without_error():
     stream = make_stream("none", 0, OPTIONS)
     assert stream.accuracy(stream.tastes[0], stream.share[0]) == 1.0

@@ -1,12 +1,14 @@
 """Test the experiment on learning from comparisons alone: what is counted, what is paired, and that the truth only judges."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks.from_comparisons import FromComparisonsOptions, Side, _feedback, main, run_side
+from benchmarks.from_comparisons import FromComparisonsOptions, Side, _feedback, _reward_model, main, run_side
 from feedback import Compared, RewardModel, Sentiment
+from tests.test_reward_model import episode
 
 OPTIONS = FromComparisonsOptions(num_seeds=2, num_updates=1, rows=16, group_size=8, num_comparisons=40, new_tokens=4, held_out=16, jobs=1)
 
@@ -25,6 +27,12 @@ def test_every_pair_of_a_group_is_charged_once_an_update():
     most = 2 * 28  # two groups of eight; equal texts are a tie that nobody is asked about
     assert most - 10 <= outcome.num_comparisons <= most
     assert np.isfinite([outcome.score, outcome.kl]).all()
+
+
+def test_a_reward_model_prefers_what_won_its_comparisons():
+    model = _reward_model(Side("reward model", "oracle", 0), replace(OPTIONS, num_comparisons=200))
+    said = [judgement.score for judgement in model([episode(text) for text in ("great and lovely", "awful and bad")])]
+    assert said[0] > said[1]
 
 
 @pytest.mark.slow

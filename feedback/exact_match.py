@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,9 @@ class ExactMatch(Source):
     """Score 1 if the response equals one of `prompt.references`, else 0; abstain where the prompt has none.
 
     Args:
-        normalise: True compares without regard to case, to how much white space there is, and to quotes, brackets and full stops
-            around the answer. Nothing inside is dropped: "3.14" is not "314" and "the cat" is not "cat". False compares the texts as
-            they are.
+        normalise: True compares without regard to case, to how much white space there is, to how accented letters are put together
+            (Unicode's NFC), and to quotes, brackets and full stops around the answer. Nothing inside is dropped: "3.14" is not "314" and
+            "the cat" is not "cat". False compares the texts as they are.
 
     An empty response equals only an empty reference.
     Gamed by: nothing but knowing the references; where there are few of them (yes or no), guessing pays as often as it is right.
@@ -51,5 +52,5 @@ def normalised(answer: str) -> str:
     >>> normalised(' "The  Cat". ')
     'the cat'
     """
-    plain = " ".join(answer.casefold().split())
+    plain = " ".join(unicodedata.normalize("NFC", answer.casefold()).split())
     return plain.rstrip(CLOSING + " ").lstrip(OPENING + " ") or plain

@@ -254,8 +254,8 @@ def test_grammar_counts_the_problems_of_the_response_alone() -> None:
 
 
 def test_a_response_goes_on_with_the_prompts_sentence_unless_it_is_read_alone() -> None:
-    episodes = told(" dog.", prompt="I have an")
-    assert judged(Grammar(), episodes)[0].score == 0.0, "a problem that reaches from the prompt into the only word"
+    episodes = told(" the dog.", prompt="We saw the")
+    assert judged(Grammar(), episodes)[0].score == 0.5, "the word that is repeated stands in the prompt"
     assert judged(Grammar(of="response"), episodes)[0].score == 1.0
 
 

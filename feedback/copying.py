@@ -35,7 +35,7 @@ class Copying(Source):
         of: "words" (in lower case, without punctuation) or "tokens" (the ids; for scripts without spaces).
 
     A response with fewer than n words has no n-gram, copies none and scores 0, the empty one too.
-    Cost: about 0.1 ms for a prompt of 100 words and a response of 30; it grows with the sum of both lengths times a logarithm.
+    Cost: about 0.3 ms for a prompt of 100 words and a response of 30; it grows with the sum of both lengths times a logarithm.
     Gamed by: a changed word every n words; responses shorter than n words. What the prompt asks to repeat is charged as well.
     """
 

@@ -79,7 +79,7 @@ class Politeness(Source):
     Source: Danescu-Niculescu-Mizil et al. 2013, "A computational approach to politeness with application to social factors", table 3.
 
     A response without any of them, the empty one too, scores 0. English only.
-    Cost: about 15 microseconds for 24 words.
+    Cost: about 0.1 ms for 24 words.
     Gamed by: one phrase of each kind and nothing else: "Hello, thank you, great work, sorry, could you please" scores 0.99. It knows
     nothing of irony.
     """

@@ -39,7 +39,7 @@ class FleschReadingEase(Source):
     Source: Flesch 1948, "A new readability yardstick".
 
     A response without a word, the empty one too, scores 0. English only: other languages have other constants.
-    Cost: about 20 microseconds for 24 words.
+    Cost: about 30 microseconds for 24 words.
     Gamed by: short words and full stops: "I am. I do. So it is." scores 100. It knows nothing of sense.
     """
 
@@ -68,7 +68,7 @@ class FleschKincaidGrade(Source):
     Source: Kincaid et al. 1975, "Derivation of new readability formulas for Navy enlisted personnel".
 
     It abstains where there is no word, as in the empty response: neither end of the scale would be right.
-    Cost: about 20 microseconds for 24 words.
+    Cost: about 30 microseconds for 24 words.
     Gamed by: one sentence without an end, or long words, upwards; "I am. I do." downwards.
     """
 

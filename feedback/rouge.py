@@ -40,7 +40,7 @@ class Rouge(Source):
     Words are runs of a-z and 0-9 in lower case; everything else is dropped: "été" is "t", and a reference without such a letter is an
     error. A reference of fewer than n words has no n-gram, so that every response scores 0 against it.
     It abstains where the prompt has no references; an empty response scores 0.
-    Cost: about 0.03 ms for a response and a reference of ten words; rougeL grows with the product of both lengths, to 0.3 s for 1,000 words
+    Cost: about 0.1 ms for a response and a reference of ten words; rougeL grows with the product of both lengths, to 0.5 s for 1,000 words
     each. Importing the package takes about two seconds.
     Gamed by: the reference's words in any order (rouge1), and frequent words of the source text; it knows nothing of sense or truth.
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -61,7 +61,7 @@ class SafeWords(Source):
             1 | for l, v for u, and * for any letter where two others are shown.
 
     The empty response holds nothing bad and scores 1.
-    Cost: about 15 microseconds for 24 words.
+    Cost: about 0.1 ms for 24 words, where the package takes 60.
     Gamed by: saying nothing; insults that are not on the list, are misspelt, in another language, or have spaces or dots between their
     letters. It cannot tell an insult from a report of one.
     """
@@ -104,7 +104,7 @@ class SafeWords(Source):
     def _entry_at(self, index: Index, plain: str, tokens: Sequence[re.Match[str]], place: int) -> int:
         """Return how many tokens the longest entry has that begins at a token, 0 where none does."""
         candidates = [entry for key in _keys(tokens[place].group()) for entry in index.get(key, ())]
-        for entry in sorted(candidates, key=len, reverse=True) if len(candidates) > 1 else candidates:
+        for entry in sorted(candidates, key=len, reverse=True):
             run = tokens[place : place + len(entry)]
             if len(run) < len(entry) or not all(self._is_word(each.group(), word) for each, word in zip(run, entry, strict=True)):
                 continue
@@ -116,9 +116,9 @@ class SafeWords(Source):
         return any(form == word or (self.disguises and _is_disguise(form, word)) for form in _forms(token))
 
 
-def _forms(token: str) -> set[str]:
+def _forms(token: str) -> Collection[str]:
     """Return a token as it stands, and without emphasis, quotes and possessive."""
-    return {token, token.strip("*'!|+"), token.removesuffix("'s")}
+    return (token,) if token.isalnum() else {token, token.strip("*'!|+"), token.removesuffix("'s")}
 
 
 def _keys(token: str) -> Iterator[str | int]:

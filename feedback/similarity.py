@@ -40,9 +40,9 @@ class EmbeddingSimilarity(Source):
         device: where the model computes; "auto" takes CUDA, then MPS, then the CPU.
 
     It abstains where there is no reference, or no text in the prompt. An empty response says nothing and scores -1.
-    Cost: about 2 ms a text of 20 tokens on one core, in batches; references are embedded once. Loading takes about a second, when the first
-    text is judged, and is done once for all sources of a process that name the same model. A text's score is the same alone and in any
-    batch, but for rounding (1e-6).
+    Cost: 10 to 20 ms for 24 words on one core; references are embedded once. Loading takes one to a few seconds, when the first text is
+    judged, and is done once for all sources of a process that name the same model. A text's score is the same alone and in any batch, but
+    for rounding (1e-6).
     Gamed by: the reference's key words without a sentence around them; repeating the prompt (against="prompt"); a text that says the
     opposite, since a negation moves it little.
     """

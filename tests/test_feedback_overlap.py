@@ -173,6 +173,12 @@ def test_a_corpus_figure_is_not_the_mean_of_the_sentences() -> None:
         assert abs(corpus(episodes) - sum(scores(source, episodes)) / len(episodes)) > 0.01
 
 
+def test_a_corpus_of_lines_too_short_for_bleu_scores_as_sacrebleu_has_it() -> None:
+    episodes = told("a b", "c d", references=("a b",))
+    expected = sacrebleu.corpus_bleu(["a b", "c d"], [["a b", "a b"]]).score / 100
+    assert corpus_bleu(episodes) == expected < scores(Bleu(), episodes)[0], "only the sentence score adapts to the length"
+
+
 def test_a_corpus_figure_takes_other_numbers_of_references_for_other_prompts() -> None:
     pairs = [line if number % 2 else line[:2] for number, line in enumerate(LINES)]
     columns: list[list[str | None]] = [REFERENCES[0], [line[2] if len(line) > 2 else None for line in pairs]]  # type: ignore[misc]

@@ -160,6 +160,11 @@ def test_the_share_counts_the_words_that_belong_to_a_listed_one() -> None:
     assert judgement.critique == "listed: holy, cow, darn"
 
 
+def test_the_longest_entry_is_found_first() -> None:
+    (judgement,) = judged(SafeWords("share", words=["holy", "holy cow"]), told("holy cow and holy day"))
+    assert judgement.parts == {"listed words": 3.0}
+
+
 def test_an_entry_of_several_words_is_found_across_spaces_and_hyphens_only() -> None:
     source = SafeWords(words=["holy cow"])
     assert scores(source, "holy cow", "holy-cow", "holy_cow", "holy\ncow", "holy, cow", "holycow", "holy") == [0, 0, 0, 0, 1, 1, 1]

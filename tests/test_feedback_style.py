@@ -127,12 +127,11 @@ def test_a_response_without_words_is_not_easy_and_has_no_grade() -> None:
 def test_syllables_agree_with_a_pronouncing_dictionary() -> None:
     spec = find_spec("pocketsphinx")
     assert spec is not None and spec.submodule_search_locations
-    lines = (Path(spec.submodule_search_locations[0]) / "model" / "en-us" / "cmudict-en-us.dict").read_text("utf-8").splitlines()
+    lines = (Path(spec.submodule_search_locations[0]) / "model" / "en-us" / "cmudict-en-us.dict").read_text("utf-8").splitlines()[::40]
     spoken = {word: sum(sound[:2] in VOWEL_SOUNDS for sound in sounds) for word, *sounds in map(str.split, lines)}
-    words = [word for word in sorted(spoken) if word.isalpha() and len(word) > 2][::40]
+    words = [word for word in spoken if word.isalpha() and len(word) > 2]
     assert len(words) > 2000
-    agreed = sum(syllables(word) == spoken[word] for word in words) / len(words)
-    assert agreed > 0.9
+    assert sum(syllables(word) == spoken[word] for word in words) / len(words) > 0.9
 
 
 VOWEL_SOUNDS = {"AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW"}
@@ -188,19 +187,11 @@ def test_numbers_stars_and_parts_of_words_are_not_taken_for_disguises(text: str)
     assert scores(SafeWords(words=["ass", "heck"]), text) == [1.0]
 
 
-def test_the_packages_list_is_read_without_the_package() -> None:
-    code = (
-        "import sys\nfrom feedback import SafeWords\nfrom feedback.safe_words import _package_words\nSafeWords()\n"
-        "print(len(_package_words()), 'better_profanity' in sys.modules)"
-    )
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert shown.stdout.split() == ["916", "False"]
-
-
 def test_each_entry_of_the_packages_list_is_found_unless_it_is_allowed() -> None:
     from feedback.safe_words import _package_words
 
     entries = _package_words()
+    assert len(entries) == 916
     assert scores(SafeWords(), *(f"I say {entry} to you" for entry in entries)) == [0.0] * len(entries)
     assert scores(SafeWords(allowed=["Damn"]), "damn", "d4mn", "bastard") == [1.0, 1.0, 0.0]
 
@@ -382,10 +373,11 @@ def test_copying_refuses_settings_that_mean_nothing() -> None:
         Copying(of="letters")  # type: ignore[arg-type]
 
 
-def test_finding_the_sources_loads_no_package_of_metrics() -> None:
+def test_finding_the_sources_loads_no_package_of_metrics_and_a_word_list_is_read_without_its_package() -> None:
     code = (
-        "import sys\nfrom feedback.catalogue import find_sources\nfind_sources()\n"
-        "print([name for name in ('sacrebleu', 'rouge_score', 'nltk', 'harper', 'torch', 'transformers') if name in sys.modules])"
+        "import sys\nfrom feedback.catalogue import find_sources\nfind_sources()['feedback.safe_words:SafeWords']()\n"
+        "packages = ('sacrebleu', 'rouge_score', 'nltk', 'harper', 'better_profanity', 'torch', 'transformers')\n"
+        "print([name for name in packages if name in sys.modules])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert shown.stdout.strip() == "[]"

@@ -373,6 +373,19 @@ def test_writing_on_costs_little_chrf_and_much_bleu() -> None:
     assert bleu[1] < 0.6 * bleu[0]
 
 
+def test_leaving_out_what_is_unsure_games_bleu() -> None:
+    guessed, left_out = scores(Bleu(), told("a b c d e f g h x y", "a b c d e f g h", references=("a b c d e f g h i j",)))
+    assert left_out > guessed
+
+
+def test_the_frequent_words_of_a_text_game_rouge_1() -> None:
+    reference = "the editor of the paper moved the talks to the end of the week"
+    frequent, apt = scores(
+        Rouge("rouge1"), told("the the the the of of to", "newspaper chief postpones negotiations", references=(reference,))
+    )
+    assert frequent > 0.6 > apt == 0.0
+
+
 def test_a_list_of_candidates_games_token_f1_but_not_exact_match() -> None:
     episodes = told("Paris London", references=("Paris",))
     assert scores(TokenF1(), episodes) == [pytest.approx(2 / 3)]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from feedback.asynchronous import Asynchronous
     from feedback.cached import Cached
     from feedback.check import check_feedback
+    from feedback.classifier import Classifier
     from feedback.compared import Compared
     from feedback.compose import Clipped, Otherwise, WeightedSum
     from feedback.contains import Contains, Matches
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Asynchronous": "asynchronous",
     "Cached": "cached",
+    "Classifier": "classifier",
     "Clipped": "compose",
     "Compared": "compared",
     "Contains": "contains",
@@ -57,6 +59,7 @@ _HOMES = {
 __all__ = [
     "Asynchronous",
     "Cached",
+    "Classifier",
     "Clipped",
     "Compared",
     "Contains",

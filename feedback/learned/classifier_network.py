@@ -36,7 +36,7 @@ class ClassifierNetwork:
     Args:
         model: one of transformers' models for sequence classification; put into evaluation mode, and used where it is.
         tokenizer: the model's.
-        last_id: what the template puts last in a row. A model that names no pad id gets the id of one of the tokenizer's control tokens, which no
+        last_id: of a row. A model that names no pad id gets the id of one of the tokenizer's control tokens, which no
             text contains and no row ends with, because the heads of decoders know by it where a row ends. The model is not changed.
         tokens_at_once: rows are read together up to so many tokens, what fills up included.
 

@@ -32,8 +32,6 @@ _SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "n
 _IDS: dict[str, Any] = {"vocab_size": WIDTH, "bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1}
 _BART_SIZES = {"layers": 1, "attention_heads": 2, "ffn_dim": 32}
 _BART = {f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in _BART_SIZES.items()}
-    f"{side}_{name}": size for side in ("encoder", "decoder") for name, size in (("layers", 1), ("attention_heads", 2), ("ffn_dim", 32))
-}
 CONFIGS: dict[str, Callable[[], PreTrainedConfig]] = {
     "bert": lambda: BertConfig(**_IDS, **_SIZES, max_position_embeddings=LONGEST),
     "roberta": lambda: RobertaConfig(**_IDS, **_SIZES, max_position_embeddings=LONGEST + 2),  # its positions begin behind the pad id

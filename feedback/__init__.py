@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from feedback.contains import Contains, Matches
     from feedback.drifting import Drifting
     from feedback.exact_match import ExactMatch
+    from feedback.judge_model import JudgeModel
     from feedback.length_window import LengthWindow
     from feedback.people import HumanFeedback
     from feedback.refitted import Refitted
@@ -39,6 +40,7 @@ _HOMES = {
     "Drifting": "drifting",
     "ExactMatch": "exact_match",
     "HumanFeedback": "people",
+    "JudgeModel": "judge_model",
     "LengthWindow": "length_window",
     "Matches": "contains",
     "Otherwise": "compose",
@@ -67,6 +69,7 @@ __all__ = [
     "Drifting",
     "ExactMatch",
     "HumanFeedback",
+    "JudgeModel",
     "LengthWindow",
     "Matches",
     "Otherwise",

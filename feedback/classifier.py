@@ -155,7 +155,8 @@ class Classifier(Source):
         from feedback.learned.classifier_network import longest_row
         from feedback.learned.classifier_rows import ClassifierRows
 
-        return ClassifierRows(self._tokens, self.of, longest_row(self._loaded, self._tokens, self.max_tokens))
+        model = self._loaded  # before the tokenizer, whose absence says less
+        return ClassifierRows(self._tokens, self.of, longest_row(model, self._tokens, self.max_tokens))
 
     @cached_property
     def _network(self) -> ClassifierNetwork:

@@ -83,4 +83,5 @@ def tiny_text_classifier(name: str, labels: tuple[str, ...] = LABELS, **changes:
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.15)
     assert isinstance(model, PreTrainedModel)
+    model.train(False)
     return model

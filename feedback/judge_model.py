@@ -68,7 +68,7 @@ class JudgeModel(Source):
     >>> from feedback.example_episodes import example_episodes
     >>> judgement = judge(example_episodes())[3]  # " fine."
     >>> judgement.score, judgement.critique, judge.spending.num_requests
-    (2.0, 'Different words: 1.', 11)
+    (2.0, 'Different words: 1.', 12)
 
     On the command line: `python -m feedback try feedback.judge_model:JudgeModel --text " good" --option model=NAME endpoint=ADDRESS`.
     """

@@ -257,7 +257,7 @@ def test_a_lower_precision_judges_nearly_alike(folder):
     )
 
 
-@pytest.mark.parametrize(("name", "of"), zip(CONFIGS, itertools.cycle(["response", "text", "pair", "chat"]), strict=False))
+@pytest.mark.parametrize(("name", "of"), list(zip(CONFIGS, itertools.cycle(["response", "text", "pair", "chat"]), strict=False)))
 def test_every_architecture_and_every_kind_of_text_keeps_the_promises_of_a_source(name, of):
     check_feedback(classifier(name, of=of, max_tokens=LONGEST), example_episodes()[:6])
 

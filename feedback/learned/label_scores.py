@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class Head:
         return ", ".join(map(repr, self.names[:MOST_SHOWN])) + more
 
 
-def scores_of(head: Head, outputs: FloatArray, label: Label, scale: Scale, bounds: Sequence[float] | None) -> FloatArray:
+def scores_of(head: Head, outputs: FloatArray, label: Label, scale: Scale, bounds: tuple[float, float] | None) -> FloatArray:
     """Return one score per row of outputs: [N].
 
     Args:
@@ -91,7 +91,7 @@ def scores_of(head: Head, outputs: FloatArray, label: Label, scale: Scale, bound
     if bounds is not None:
         if head.kind != "raw":
             raise ValueError(f"low and high belong to a head of plain numbers; the probability of {head.names[number]!r} has 0 and 1")
-        return np.clip(outputs[:, number], *bounds)
+        return np.clip(outputs[:, number], bounds[0], bounds[1])
     if scale == "log odds":
         return head.log_odds(outputs, number)
     return sigmoid(outputs[:, number]) if head.kind == "raw" else head.values(outputs)[:, number]

@@ -138,10 +138,12 @@ class Classifier(Source):
         from feedback.learned.classifier_network import load_classifier
         from text_env.devices import choose_device, choose_dtype
 
-        if not isinstance(self.model, str):
-            model: PreTrainedModel = self.model
-            return model if self.device == "auto" else model.to(choose_device(self.device))
-        return load_classifier(self.model, choose_dtype(self.dtype)).to(choose_device(self.device))
+        is_named = isinstance(self.model, str)
+        model: Any = load_classifier(self.model, choose_dtype(self.dtype)) if is_named else self.model
+        if is_named or self.device != "auto":
+            model.to(choose_device(self.device))
+        found: PreTrainedModel = model
+        return found
 
     @cached_property
     def _tokens(self) -> Any:

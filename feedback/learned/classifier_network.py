@@ -54,9 +54,14 @@ class ClassifierNetwork:
         self.pad_type = int(getattr(tokenizer, "pad_token_type_id", 0))
         self.side: Side = "left" if config.model_type == "xlnet" else "right"
 
+    @property
+    def num_outputs(self) -> int:
+        """Return K, the number of labels."""
+        return int(self.model.config.num_labels or 0)
+
     def outputs(self, rows: Sequence[TextRow]) -> FloatArray:
         """Return the head's outputs of all rows: [N, K]. Rows of like lengths are read together."""
-        found = np.zeros((len(rows), int(self.model.config.num_labels)))
+        found = np.zeros((len(rows), self.num_outputs))
         for chosen in row_batches([len(row.ids) for row in rows], self.tokens_at_once):
             found[chosen] = self._outputs([rows[number] for number in chosen])
         return found
@@ -72,7 +77,7 @@ class ClassifierNetwork:
             inputs["token_type_ids"], _ = filled(types, self.side, self.pad_type)
         options = {"use_cache": False} if "use_cache" in self._takes else {}
         found = self.model(**{name: value.to(device) for name, value in inputs.items()}, **options, return_dict=True)
-        expected = (len(rows), int(self.model.config.num_labels))
+        expected = (len(rows), self.num_outputs)
         if tuple(getattr(found, "logits", torch.zeros(0)).shape) != expected:
             raise ValueError(
                 f"{type(self.model).__name__} gives no {expected[1]} outputs a text: give a model for sequence classification "
@@ -133,7 +138,7 @@ def random_classifier(vocab_size: int, labels: Sequence[str], seed: int = 0) -> 
     )
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = AutoModelForSequenceClassification.from_config(config)  # type: ignore[no-untyped-call]
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -177,7 +182,7 @@ def _padded_by(model: PreTrainedModel, pad_id: int) -> PreTrainedModel:
 def _quiet() -> Iterator[None]:
     """Keep transformers from drawing progress bars and from printing what the caller raises as an error."""
     before = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     try:
         with no_progress_bar():
             yield

@@ -48,6 +48,8 @@ class JudgeModel(Source):
         key_variable: the name of the environment variable that holds the key; None = none is sent. The key itself is read at each request
             and is in no message, pickle or store.
         temperature, max_new_tokens: of an answer.
+        request: further fields of each request, such as {"seed": 1}; None takes one out, as some models want it:
+            {"temperature": None, "max_tokens": None, "max_completion_tokens": 256}.
         prices: of a million prompt tokens and of a million completion tokens, in `currency`.
         budget: what one source may spend, in `currency`; it is never exceeded by what answers state. A copy has a budget of its own.
         on_budget: "raise" an error that says what was spent, or "abstain", where the next question may cost more than is left.
@@ -86,6 +88,7 @@ class JudgeModel(Source):
         key_variable: str | None = None,
         temperature: float = 0.0,
         max_new_tokens: int = 256,
+        request: Mapping[str, Any] | None = None,
         prices: tuple[float, float] | None = None,
         currency: str = "USD",
         budget: float | None = None,
@@ -97,6 +100,7 @@ class JudgeModel(Source):
     ) -> None:
         self.model, self.endpoint, self.by, self.rubric, self.template = model, endpoint, by, rubric, template
         self.key_variable, self.temperature, self.max_new_tokens = key_variable, temperature, max_new_tokens
+        self.request = dict(request or {})
         self.prices, self.currency, self.budget, self.on_budget, self.on_down = prices, currency, budget, on_budget, on_down
         self.cache, self.at_once = cache, at_once
         self.patience = patience if isinstance(patience, Patience) else Patience(**(patience or {}))
@@ -139,9 +143,11 @@ class JudgeModel(Source):
         self._num_abstained = 0
         is_address = isinstance(self.endpoint, str) and self.endpoint.partition("://")[0] in ("http", "https")
         answering = resolve(self.endpoint) if isinstance(self.endpoint, str) and not is_address else self.endpoint
+        settings = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_new_tokens, **self.request}
         self._asker = Asker(
             ChatEndpoint(answering, self.key_variable, self.patience) if isinstance(answering, str) else FunctionEndpoint(answering),
-            {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_new_tokens},
+            {name: value for name, value in settings.items() if value is not None},
+            self.max_new_tokens,
             self.patience,
             Spending(None if self.prices is None else Prices(*self.prices, self.currency), self.budget),
             ReplyStore(self.cache),

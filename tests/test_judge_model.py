@@ -59,6 +59,13 @@ def test_a_response_gets_the_rating_and_the_reason_that_the_judge_writes():
     assert "Authorization" not in asked.headers
 
 
+def test_further_fields_of_a_request_are_sent_and_none_takes_one_out():
+    fields = {"temperature": None, "max_tokens": None, "max_completion_tokens": 64, "seed": 1}
+    with local_judge(by_length) as server:
+        judge_at(server.base_url, request=fields)(episodes("apple"))
+    assert set(server.asked[0].body) == {"model", "messages", "max_completion_tokens", "seed"}
+
+
 def test_answers_come_back_in_the_order_of_the_questions_whichever_is_first():
     last_is_answered = threading.Event()
 
@@ -209,6 +216,7 @@ def test_a_judge_that_is_slow_is_tried_again_and_then_an_error_names_the_address
             judge(episodes("apple"))
         hold.set()
     assert error.value.is_down and judge.spending.num_requests == 3
+    assert str(pickle.loads(pickle.dumps(error.value))) == str(error.value), "an error may come from another process"
 
 
 def test_an_answer_that_trickles_in_is_cut_off_by_the_time_of_the_whole(monkeypatch):

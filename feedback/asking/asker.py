@@ -57,11 +57,12 @@ class Asker:
     Args:
         settings: of the request, such as the model and the temperature; a question's key is a hash of them and of its messages, and neither
             the address nor the key is in it.
-        at_once: how many questions may be on the way. on_down, on_budget: "abstain" leaves a question unanswered, "raise" gives up all.
+        max_new_tokens: of an answer, as the settings say it. at_once: how many questions may be on the way. on_down, on_budget: "abstain" leaves a question unanswered, "raise" gives up all.
     """
 
     endpoint: Endpoint
     settings: dict[str, Any]
+    max_new_tokens: int
     patience: Patience
     spending: Spending
     store: ReplyStore
@@ -127,7 +128,7 @@ class Asker:
 
     def _text(self, body: dict[str, Any], ends: float, stopped: threading.Event) -> str:
         num_bytes = sum(len(message["content"].encode(errors="surrogatepass")) for message in body["messages"])
-        with self.spending.question(num_bytes, int(body["max_tokens"])) as answers:
+        with self.spending.question(num_bytes, self.max_new_tokens) as answers:
             answers.append(self.endpoint.ask(body, ends, stopped, self.spending.count_request))
         return answers[0].text
 

@@ -33,7 +33,7 @@ Messages = list[dict[str, str]]
 class EndpointError(RuntimeError):
     """Report an endpoint that did not answer; `is_down` says whether it may later, or refuses what it is asked."""
 
-    def __init__(self, message: str, is_down: bool) -> None:
+    def __init__(self, message: str, is_down: bool = True) -> None:
         super().__init__(message)
         self.is_down = is_down
 

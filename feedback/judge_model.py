@@ -49,7 +49,7 @@ class JudgeModel(Source):
             and is in no message, pickle or store.
         temperature, max_new_tokens: of an answer.
         request: further fields of each request, such as {"seed": 1}; None takes one out, as some models want it:
-            {"temperature": None, "max_tokens": None, "max_completion_tokens": 256}.
+            {"temperature": None, "max_tokens": None, "max_completion_tokens": 256}. A budget goes by max_new_tokens.
         prices: of a million prompt tokens and of a million completion tokens, in `currency`.
         budget: what one source may spend, in `currency`; it is never exceeded by what answers state. A copy has a budget of its own.
         on_budget: "raise" an error that says what was spent, or "abstain", where the next question may cost more than is left.

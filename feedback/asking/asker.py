@@ -57,7 +57,8 @@ class Asker:
     Args:
         settings: of the request, such as the model and the temperature; a question's key is a hash of them and of its messages, and neither
             the address nor the key is in it.
-        max_new_tokens: of an answer, as the settings say it. at_once: how many questions may be on the way. on_down, on_budget: "abstain" leaves a question unanswered, "raise" gives up all.
+        max_new_tokens: of an answer, as the settings say it.
+        at_once: how many questions may be on the way. on_down, on_budget: "abstain" leaves a question unanswered, "raise" gives up all.
     """
 
     endpoint: Endpoint

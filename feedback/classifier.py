@@ -57,7 +57,7 @@ class Classifier(Source):
     The model is loaded when it is first asked. Whether a text was finished is not seen: no end token is added but the tokenizer's own.
     Control tokens that a text spells out ("[SEP]") are broken up by a space. A decoder that names no pad id gets one (`ClassifierNetwork`).
     An empty response is judged as any other; without a prompt, what is read is the tokenizer's control tokens, or one end token.
-    Cost: one pass of the model over each text: for 24 tokens and the 67 million parameters of DistilBERT about 0.07 s of one processor core.
+    Cost: one pass of the model over each text: for 24 tokens and the 67 million parameters of DistilBERT about 0.07 s of one core.
     Gamed by: words that went with the label in training, repeated without sense, and texts unlike all that the classifier was trained on.
 
     >>> judge = Classifier.example()  # random weights: its scores mean nothing

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from feedback.cached import Cached
     from feedback.check import check_feedback
     from feedback.chrf import Chrf, corpus_chrf
+    from feedback.classifier import Classifier
     from feedback.compared import Compared
     from feedback.compose import Clipped, Otherwise, WeightedSum
     from feedback.contains import Contains, Matches
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from feedback.drifting import Drifting
     from feedback.exact_match import ExactMatch
     from feedback.grammar import Grammar
+    from feedback.judge_model import JudgeModel
     from feedback.length_window import LengthWindow
     from feedback.people import HumanFeedback
     from feedback.politeness import Politeness
@@ -42,6 +44,7 @@ _HOMES = {
     "Bleu": "bleu",
     "Cached": "cached",
     "Chrf": "chrf",
+    "Classifier": "classifier",
     "Clipped": "compose",
     "Compared": "compared",
     "Contains": "contains",
@@ -54,6 +57,7 @@ _HOMES = {
     "FleschReadingEase": "readability",
     "Grammar": "grammar",
     "HumanFeedback": "people",
+    "JudgeModel": "judge_model",
     "LengthWindow": "length_window",
     "Matches": "contains",
     "Otherwise": "compose",
@@ -82,6 +86,7 @@ __all__ = [
     "Bleu",
     "Cached",
     "Chrf",
+    "Classifier",
     "Clipped",
     "Compared",
     "Contains",
@@ -94,6 +99,7 @@ __all__ = [
     "FleschReadingEase",
     "Grammar",
     "HumanFeedback",
+    "JudgeModel",
     "LengthWindow",
     "Matches",
     "Otherwise",

@@ -17,6 +17,7 @@ import pytest
 
 LOOKUPS = ("create_connection", "getaddrinfo", "gethostbyname")  # functions of the module `socket`
 SENDERS = ("connect", "connect_ex", "sendto")  # methods of a socket; sockets between processes of one machine may use them
+OWN_SERVERS: set[tuple[str, int]] = set()  # addresses of this machine that a test itself serves, while it does
 
 
 class NetworkBlockedError(RuntimeError):
@@ -24,7 +25,7 @@ class NetworkBlockedError(RuntimeError):
 
 
 def block_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Make every look-up and every connection over the network raise; return the list that attempts are written to.
+    """Make every look-up and every connection but to `OWN_SERVERS` raise; return the list that attempts are written to.
 
     The list shows also those attempts whose error a library has caught.
     """
@@ -34,14 +35,22 @@ def block_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         attempts.append(f"{call}{arguments!r}")
         raise NetworkBlockedError(f"a test called {attempts[-1]}; tests use no network: use what ships with the package or make the data")
 
-    def guard_lookup(name: str) -> Callable[..., NoReturn]:
-        return lambda *arguments, **_: refuse(f"socket.{name}", arguments)
+    def guard_lookup(name: str) -> Callable[..., Any]:
+        original = getattr(socket, name)
+
+        def guarded(*arguments: Any, **settings: Any) -> Any:
+            if {*arguments[:1], arguments[:2]} & OWN_SERVERS:
+                return original(*arguments, **settings)
+            refuse(f"socket.{name}", arguments)
+
+        return guarded
 
     def guard_sender(name: str) -> Callable[..., Any]:
         original = getattr(socket.socket, name)
 
         def guarded(self: socket.socket, *arguments: Any) -> Any:
-            if self.family == getattr(socket, "AF_UNIX", None):  # Windows may have no such family
+            is_local = self.family == getattr(socket, "AF_UNIX", None)  # Windows may have no such family
+            if is_local or arguments[-1] in OWN_SERVERS:
                 return original(self, *arguments)
             refuse(f"socket.{name}", arguments)
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.isolation import NetworkBlockedError, guard_random_state
+from tests.local_judge import local_judge
 
 TEST_ADDRESS = ("192.0.2.1", 80)  # RFC 5737: reserved for documentation, never assigned
 
@@ -60,6 +61,17 @@ def test_sockets_between_processes_of_one_machine_still_work(tmp_path):
         server.bind(str(tmp_path / "s"))
         server.listen(1)
         client.connect(str(tmp_path / "s"))
+
+
+def test_a_server_that_a_test_itself_runs_may_be_asked_and_no_other(network_attempts):
+    with local_judge(lambda asked, number: "Rating: 1") as judge:
+        address = ("127.0.0.1", int(judge.base_url.rpartition(":")[2].removesuffix("/v1")))
+        socket.create_connection(address).close()
+        with pytest.raises(NetworkBlockedError), socket.socket() as other:
+            other.connect((address[0], address[1] ^ 1))
+    with pytest.raises(NetworkBlockedError):
+        socket.create_connection(address)
+    network_attempts.clear()
 
 
 def test_the_hub_is_offline():

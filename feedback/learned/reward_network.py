@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -47,7 +48,7 @@ class RewardNetwork(nn.Module):
         inner = adapted.get_base_model() if hasattr(adapted, "get_base_model") else adapted
         self.config = inner.config.get_text_config()
         self._takes_positions = "position_ids" in inspect.signature(inner.forward).parameters
-        self._first_position = _first_position(inner)
+        self._first_position = first_position(inner)
 
     @property
     def width(self) -> int:
@@ -66,7 +67,7 @@ class RewardNetwork(nn.Module):
         Args:
             rows: ids, each row at least one. side: where the shorter ones are filled up; it changes nothing else.
         """
-        ids, lengths = _filled(rows, side)
+        ids, lengths = filled(rows, side)
         device = next(self.trunk.parameters()).device
         place = torch.arange(ids.shape[1])[None, :]
         start = (ids.shape[1] - lengths)[:, None] if side == "left" else torch.zeros(len(rows), 1, dtype=torch.int64)
@@ -86,15 +87,8 @@ class RewardNetwork(nn.Module):
     def features(self, rows: Sequence[IntArray]) -> FloatArray:
         """Return the features of all rows: [N, H] float32. Rows of like lengths go through the trunk together."""
         found = np.zeros((len(rows), self.width), dtype=np.float32)
-        order = sorted(range(len(rows)), key=lambda number: len(rows[number]))
-        start = 0
-        while start < len(order):
-            end = start + 1
-            while end < len(order) and (end + 1 - start) * len(rows[order[end]]) <= TOKENS_AT_ONCE:
-                end += 1
-            chosen = order[start:end]
+        for chosen in row_batches([len(row) for row in rows], TOKENS_AT_ONCE):
             found[chosen] = self([rows[number] for number in chosen]).float().cpu().numpy()
-            start = end
         return found
 
 
@@ -105,18 +99,14 @@ def load_trunk(model: str | PreTrainedModel) -> PreTrainedModel:
     """
     if isinstance(model, str):
         source = model_source(model)
-        was_enabled = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
-            found = AutoModel.from_pretrained(source, dtype=torch.float32)
+            with no_progress_bar():
+                found = AutoModel.from_pretrained(source, dtype=torch.float32)
         except (OSError, ValueError, KeyError) as error:
             raise ValueError(
                 f"model {model!r} cannot be loaded: give 'tinylm', 'smollm2', a folder that save_pretrained wrote, a hub id that is in the "
                 f"local cache or can be downloaded (HF_HUB_OFFLINE forbids downloads), or a transformers model object ({error})"
             ) from error
-        finally:
-            if was_enabled:
-                transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
     else:
         found = model.base_model
     if getattr(found.config, "is_encoder_decoder", False):
@@ -124,6 +114,30 @@ def load_trunk(model: str | PreTrainedModel) -> PreTrainedModel:
     assert isinstance(found, PreTrainedModel)
     found.train(False)
     return found
+
+
+@contextmanager
+def no_progress_bar() -> Iterator[None]:
+    """Keep transformers from drawing progress bars."""
+    was_enabled = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        yield
+    finally:
+        if was_enabled:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+def row_batches(lengths: Sequence[int], tokens_at_once: int) -> Iterator[list[int]]:
+    """Yield the numbers of rows that are read together: of like lengths, filled up to at most so many tokens, or one row."""
+    order = sorted(range(len(lengths)), key=lambda number: lengths[number])
+    start = 0
+    while start < len(order):
+        end = start + 1
+        while end < len(order) and (end + 1 - start) * lengths[order[end]] <= tokens_at_once:
+            end += 1
+        yield order[start:end]
+        start = end
 
 
 def with_lora(trunk: nn.Module, rank: int, seed: int) -> nn.Module:
@@ -147,11 +161,11 @@ def with_lora(trunk: nn.Module, rank: int, seed: int) -> nn.Module:
     return adapted
 
 
-def _filled(rows: Sequence[IntArray], side: Side) -> tuple[Tensor, Tensor]:
-    """Return ids [N, T] and lengths [N]; what fills up is id 0, which nothing reads."""
+def filled(rows: Sequence[IntArray], side: Side, fill: int = 0) -> tuple[Tensor, Tensor]:
+    """Return rows as one array [N, T], and their lengths [N]; nothing reads what fills up."""
     lengths = torch.tensor([len(row) for row in rows])
     assert len(rows) and bool((lengths > 0).all()), "every row needs a token"
-    ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.int64)
+    ids = torch.full((len(rows), int(lengths.max())), fill, dtype=torch.int64)
     for number, row in enumerate(rows):
         piece = torch.from_numpy(np.ascontiguousarray(row))
         if side == "left":
@@ -161,7 +175,7 @@ def _filled(rows: Sequence[IntArray], side: Side) -> tuple[Tensor, Tensor]:
     return ids, lengths
 
 
-def _first_position(trunk: Any) -> int:
+def first_position(trunk: Any) -> int:
     """Return the position of a text's first token: RoBERTa's kind counts from behind its pad id, and finds it by ids unless it is told."""
     table = getattr(getattr(trunk, "embeddings", None), "position_embeddings", None)
     padding = getattr(table, "padding_idx", None)

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from feedback import EmbeddingSimilarity
-from feedback.learned.sentence_embedding import chosen_device, load_embedder
+from feedback.learned.sentence_embedding import load_embedder
 from feedback.source import Source
 from tests.test_feedback_rules import told
 from text_env.episode import Episode
@@ -149,12 +149,6 @@ def test_settings_that_mean_nothing_are_refused() -> None:
         EmbeddingSimilarity("text")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="max_tokens must be at least 3"):
         EmbeddingSimilarity(max_tokens=2)
-
-
-def test_a_device_is_chosen_as_agents_choose_it() -> None:
-    from agents.policy.precision import choose_device
-
-    assert [chosen_device(name) for name in ("auto", "cpu")] == [choose_device(name) for name in ("auto", "cpu")]
 
 
 def test_minilm_finds_paraphrases_nearer_than_the_unrelated_and_can_be_gamed() -> None:

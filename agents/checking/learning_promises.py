@@ -88,7 +88,7 @@ def check_rollout(subject: Subject) -> None:
 
 
 def check_abstentions(subject: Subject) -> None:
-    """Check that episodes without a score are left out of the loss and of every baseline; where an agent imitates, that no score matters."""
+    """Check that episodes without a score are left out of the loss and of every baseline; of an imitator, that no score matters."""
     rollout = subject.rollout
     if isinstance(subject.make(), Imitator):
         subject.compare(

@@ -31,7 +31,7 @@ class Trained:
         num_updates: in all, those of earlier parts of a resumed run included.
         stopped_by: "updates" (all were done), "score", "converged", "tokens", "seconds" or "interrupted".
         metrics: one dictionary per update of this part of the run, and one with "update" 0 for the evaluation before the first.
-        best_score: the highest mean score, of the evaluations where there were any.
+        best_score: the highest mean score, of the evaluations where there were any; of an agent that imitates see `Stop`.
     """
 
     folder: Path | None

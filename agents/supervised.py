@@ -64,7 +64,7 @@ class Supervised:
 
     def demonstrations(self, env: Env, num_episodes: int, seed: int | None = None) -> Rollout:
         """Return the episodes to learn from: the references of the environment's prompts."""
-        return demonstrations(env, num_episodes, seed, self.config.long_references)
+        return demonstrations(env, num_episodes, seed, self.config.long_references, self.policy)
 
     def loss(self, batch: Batch) -> tuple[Tensor, Evaluation]:
         """Return minus the mean log-probability of a token, as the share of it that a part of the batch has."""

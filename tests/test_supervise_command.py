@@ -38,6 +38,8 @@ def test_a_model_is_fine_tuned_on_a_file_of_references_and_training_by_score_sta
     assert f"references at best {lines[-1]['held_out/nll_nats_per_token']:.3f} nats a token" in said
     assert lines[-1]["held_out/share_scored"] == 1 and lines[-1]["held_out/kl_nats_per_response"] > 1
     assert isinstance(load("run/checkpoints/best", device="cpu"), Supervised)
+    assert main(["diagnose", "run"]) == 1
+    assert "run learned from references, and it is learning from scores that is explained here" in capsys.readouterr().err
     judged = ["--id", "TextGen-v0", "--feedback", "feedback.exact_match:ExactMatch", "--compute-dtype", "float32"]
     start = [*FAST, *PROMPTS, *judged, "--model", "run/checkpoints/best", "--num-updates", "1", "--folder", "by_score"]
     assert main(["train", *start]) == 0

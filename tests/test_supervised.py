@@ -261,6 +261,13 @@ def test_settings_and_environments_that_make_no_sense_are_refused():
         demonstrations(gym.make_vec("CartPole-v1", num_envs=2), 4)
 
 
+def test_a_policy_with_other_tokens_than_the_environment_is_not_made_to_imitate_them():
+    agent = Supervised(CausalPolicy("tinylm", device="cpu", reference=None))
+    for learn in (lambda: agent.demonstrations(make_env(), 4), lambda: reference_nll(agent.policy, make_env(), 4)):
+        with pytest.raises(ValueError, match="the policy's tokenizer 'tinylm' and the environment's 'bytes' give the same ids other texts"):
+            learn()
+
+
 def run_of(folder, num_updates, resume=False):
     env, held_out = (make_env(feedback=Length()) for _ in range(2))
     options = {"evaluation_env": held_out, "evaluate_every": 2, "show": False, "seed": 3}

@@ -50,6 +50,7 @@ class References:
         env: the environment that it writes in; no other.
         long_references: what to do with one that does not fit the budget with its end token: "error", or "leave_out" to write its first
             tokens, so that its episode ends by length and can be told apart.
+        policy: what is to imitate them, if anything is; `collect` refuses one whose tokens are others than the environment's.
 
     Where a prompt has several references, the seed of `start` decides which one is written.
 
@@ -57,13 +58,14 @@ class References:
     references, and for a reference that is empty, does not fit, holds a stop string, is masked, or that the tokenizer does not give back.
     """
 
-    def __init__(self, env: Env, long_references: LongReferences = "error") -> None:
+    def __init__(self, env: Env, long_references: LongReferences = "error", policy: Policy | None = None) -> None:
         if long_references not in ("error", "leave_out"):
             raise ValueError(f'long_references must be "error" or "leave_out", got {long_references!r}')
         if not hasattr(env.unwrapped, "writing"):
             raise ValueError(f"references need a TextGen environment, of gym.make or gym.make_vec, got {type(env.unwrapped).__name__}")
         self._prefixes: Any = env.unwrapped.writing.prefixes
         self.long_references = long_references
+        self.policy = policy
         if self._prefixes.partner is not None:
             raise ValueError("a reference is one response, and this environment has a partner who answers: make it with partner=None")
 
@@ -127,7 +129,9 @@ class References:
             )
 
 
-def demonstrations(env: Env, num_episodes: int, seed: int | None = None, long_references: LongReferences = "error") -> Rollout:
+def demonstrations(
+    env: Env, num_episodes: int, seed: int | None = None, long_references: LongReferences = "error", policy: Policy | None = None
+) -> Rollout:
     """Return finished episodes in which the references of the environment's prompts were written.
 
     Nobody is asked what they are worth: no episode is scored. Log-probabilities are those of the one who dictates, 0.
@@ -137,10 +141,11 @@ def demonstrations(env: Env, num_episodes: int, seed: int | None = None, long_re
         num_episodes: a multiple of the environment's group size.
         seed: decides the prompts, and which of several references is written.
         long_references: "error", or "leave_out" to return fewer episodes, without those that do not fit the budget of tokens.
+        policy: see `References`.
 
     Raises ValueError as `References` and `collect` do, and where no reference fits.
     """
-    dictating = References(env, long_references)
+    dictating = References(env, long_references, policy)
     with _unasked(env):
         rollout = collect(env, dictating, num_episodes, seed=seed)
     is_whole = np.array([ending == Ending.EOS for ending in rollout.endings])
@@ -170,7 +175,7 @@ def reference_nll(
 
     Returns: nll_nats_per_token, and perplexity, which is its exponential. Under masks, they are those of the masked distribution.
     """
-    return nll_of(policy, demonstrations(env, num_episodes, seed, long_references), rows_per_chunk)
+    return nll_of(policy, demonstrations(env, num_episodes, seed, long_references, policy), rows_per_chunk)
 
 
 def nll_of(policy: Policy, rollout: Rollout, rows_per_chunk: int = 16) -> dict[str, float]:

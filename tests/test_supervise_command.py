@@ -49,6 +49,7 @@ def test_a_model_is_fine_tuned_on_a_file_of_references_and_training_by_score_sta
     assert first["held_out/score"] == lines[-1]["held_out/score"]  # which is the supervised one
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_the_options_it_began_with(capsys):
     start = ["supervise", *FAST, *PROMPTS, "--evaluate-every", "1", "--long-references", "leave_out"]
     assert main([*start, "--num-updates", "1", "--folder", "run"]) == 0
@@ -61,6 +62,7 @@ def test_a_run_goes_on_with_the_options_it_began_with(capsys):
     capsys.readouterr()
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on_and_is_no_success(monkeypatch, capsys):
     usual, calls = DemonstrationRollouts.next, []
 

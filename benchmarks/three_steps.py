@@ -43,7 +43,7 @@ class ThreeStepsOptions:
     asked_twice: float = 0.2  # share of the pairs that a second person compares too, from which their agreement is known
     updates: int = 40  # of step 3
     learning_rate: float = 3e-4  # of step 3
-    kl_share: float = 0.1  # weight of the penalty in step 3: deviations of the reward model's score per nat
+    kl_share: float = 0.3  # weight of the penalty in step 3: deviations of the reward model's score per nat
     rows: int = 64  # references or responses an update
     held_out: int = 256  # references and responses that each step is measured on
     seed: int = 0  # decides everything that is drawn
@@ -137,6 +137,7 @@ def measure(options: ThreeStepsOptions, name: str, agent: Any) -> dict[str, Meas
         "nll": (reference_nll(agent.policy, env, options.held_out)["nll_nats_per_token"], "nats a token of a reference"),
         "kl": (measured["kl_nats_per_response"], "nats a response, to the model that the step began with"),
         "ended": (measured["share_ended"], "share"),
+        "different": (float(len(set(rollout.responses))), "different responses"),
     }
     scores = rollout.scores[rollout.is_scored]
     return {f"{name}/score": mean(scores, getattr(env.unwrapped.writing.judge.source, "unit", "points"))} | {
@@ -176,10 +177,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         title=f"{options.held_out} held-out prompts of {options.env_id}",
         caption=f"score with its 95 % interval; KL to the model that the step began with; {describe_machine()}",
     )
-    for column in ("", "true score", "references, nats a token", "KL, nats a response", "ended", "s"):
-        table.add_column(column)
+    columns = {
+        "score": "true score",
+        "nll": "references, nats a token",
+        "kl": "KL, nats a response",
+        "different": "different responses",
+        "ended": "ended",
+        "seconds": "s",
+    }
+    for heading in ("", *columns.values()):
+        table.add_column(heading)
     for name in ("untrained", "supervised", "trained"):
-        table.add_row(name, *(_cell(figures.get(f"{name}/{figure}")) for figure in ("score", "nll", "kl", "ended", "seconds")))
+        table.add_row(name, *(_cell(figures.get(f"{name}/{figure}")) for figure in columns))
     console.print(table)
     shown = {name: _cell(figures.get(f"reward model/{name}")) for name in ("accuracy", "best accuracy", "seconds")}
     console.print(
@@ -202,7 +211,7 @@ def _share(value: float | None, low: float | None, high: float | None, n: int) -
 def _cell(figure: Measurement | None) -> str:
     if figure is None:
         return ""
-    digits = f"{figure.value:.1f}" if figure.unit == "s" else f"{figure.value:.3f}"
+    digits = f"{figure.value:.0f}" if figure.unit in ("s", "different responses") else f"{figure.value:.3f}"
     return digits if figure.low == figure.high else f"{digits} ({figure.low:.3f} to {figure.high:.3f})"
 
 

@@ -104,7 +104,7 @@ def fit_reward_model(options: ThreeStepsOptions, supervised: Path) -> tuple[Any,
     env = options.env("train", group_size=2)
     true_score = env.unwrapped.writing.judge.source
     written = collect(env, Frozen(options.policy(str(supervised))), 2 * options.num_comparisons, seed=options.seed)
-    episodes = list(written.episodes)  # neighbours answer one prompt
+    episodes = [each for each in written.episodes if each is not None]  # all of them; neighbours answer one prompt
     gathering, twice = Gathering(), 2 * round(options.asked_twice * options.num_comparisons)
     for person, asked in (("first", episodes), ("second", episodes[:twice])):
         compare_neighbours(gathering, asked, true_score, preset(options.annotator, options.seed, person), options.seed)

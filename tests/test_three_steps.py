@@ -33,8 +33,11 @@ def test_guests_are_of_two_minds_and_speak_of_other_subjects_where_it_is_measure
 
 
 def test_people_prefer_what_they_like_and_two_of_them_agree_as_often_as_the_preset_says():
-    env = gym.make_vec("benchmarks.phrases:Benchmark/Phrases-v0", num_envs=64, autoreset_mode=DISABLED, group_size=2)
-    episodes = list(collect(env, References(env), 2000, seed=0).episodes)
+    said_by_guests = [f"{adverb}{adjective}." for adverb in ADVERBS for adjective in ADJECTIVES]
+    prompts = [{"prompt": f"The {subject} was", "references": said_by_guests} for subject in SUBJECTS["train"]]
+    make = {"num_envs": 64, "autoreset_mode": DISABLED, "prompts": prompts, "group_size": 2}
+    env = gym.make_vec("benchmarks.phrases:Benchmark/Phrases-v0", **make)
+    episodes = list(collect(env, References(env), 1400, seed=0).episodes)
     by_name = {}
     for name, people in (("oracle", ("one",)), ("expert-81", ("one", "other"))):
         gathering = Gathering()
@@ -60,6 +63,7 @@ def as_episodes(evidence, episodes):
     return [found[passage.prompt, passage.text] for passage in evidence.passages]
 
 
+@pytest.mark.slow
 def test_each_step_begins_with_what_the_one_before_has_made(tmp_path):
     options = replace(OPTIONS, supervised_updates=2)
     supervised = supervise(options, tmp_path / "supervised")

@@ -194,12 +194,12 @@ def test_prompts_of_a_function_and_prompts_in_a_chat_template_are_demonstrated()
 def test_the_masks_that_held_are_those_of_the_policy_that_is_trained():
     rows = [{"prompt": "a", "references": ["yes", "no"]}]
     rollout = demonstrations(make_env(rows, choices=["yes", "no"]), 8, seed=0)
-    metrics = make_agent().update(rollout)
-    written_no = np.array([response == "no" for response in rollout.responses])
-    assert 0 < written_no.sum() < 8
-    assert metrics["nll_nats_per_token"] > 0
-    masked = make_agent().policy.evaluate(rollout.tokens, rollout.prompt_lengths, rollout.is_action, rollout.masks)
-    assert not masked.logprobs[:, 1:].any()  # after the first letter nothing is left to choose
+    assert set(rollout.responses) == {"yes", "no"}
+    columns = (rollout.tokens, rollout.prompt_lengths, rollout.is_action)
+    masked, free = (make_agent().policy.evaluate(*columns, masks).logprobs.detach().numpy() for masks in (rollout.masks, None))
+    assert not masked[:, 1:].any() and free[:, 1:].any()  # after the first letter the masks leave nothing to choose
+    expected = -masked[rollout.is_action].mean()
+    assert make_agent().update(rollout)["nll_nats_per_token"] == pytest.approx(expected, rel=1e-5)
 
 
 def test_an_update_imitates_any_episodes_that_it_is_given_whatever_their_scores():

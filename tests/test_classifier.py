@@ -61,7 +61,7 @@ def assert_parts(judgements, expected):
 
 
 @pytest.mark.parametrize("name", CONFIGS)
-@pytest.mark.parametrize("of", ["response", "pair"])
+@pytest.mark.parametrize("of", [pytest.param("response", marks=pytest.mark.slow), "pair"])
 def test_a_text_gets_the_probabilities_that_the_pipeline_of_transformers_gives_it_alone(name, of):
     source, asked = classifier(name, of=of), episodes()
     texts = [{"text": each.prompt.text, "text_pair": each.response} if of == "pair" else each.response for each in asked]

@@ -1011,4 +1011,41 @@ MUTANTS = (
         "value, is_turned = first,",
         ("tests/test_judge_model.py::test_a_preference_for_the_first_place_cancels_and_is_counted",),
     ),
+    Mutant(
+        "the mean over tokens is one over episodes",
+        "agents/supervised.py",
+        "batch.num_tokens), now",
+        "batch.num_episodes), now",
+        ("tests/test_supervised.py::test_loss_and_gradient_are_those_of_transformers_with_prompt_and_padding_unlabelled",),
+    ),
+    Mutant(
+        "a demonstration ends with its last word",
+        "agents/learning/demonstrations.py",
+        "np.append(ids, tokens.eos_ids[0])",
+        "np.append(ids, ids[-1])",
+        ("tests/test_supervised.py::test_a_demonstration_holds_the_ids_of_prompt_and_reference_and_ends_as_the_environment_says",),
+    ),
+    Mutant(
+        "references that were cut are imitated",
+        "agents/learning/demonstrations.py",
+        ".take(np.flatnonzero(is_whole))",
+        ".take(np.arange(len(is_whole)))",
+        ("tests/test_supervised.py::test_references_that_do_not_fit_are_left_out_and_counted_where_that_is_wished",),
+    ),
+    Mutant(
+        "the judge is not put back after a demonstration",
+        "agents/learning/demonstrations.py",
+        "        writing.judge = judge\n",
+        "        pass\n",
+        ("tests/test_supervised.py::test_nobody_is_asked_what_a_reference_is_worth_and_the_next_responses_are_judged_again",),
+    ),
+    Mutant(
+        "the best of an imitator is the worst",
+        "agents/learning/stopping.py",
+        " if nll is None else -nll",
+        "",
+        (
+            "tests/test_supervised.py::test_the_best_checkpoint_of_an_imitator_finds_its_references_likeliest_and_that_of_others_scores_highest",
+        ),
+    ),
 )

@@ -223,7 +223,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", [ID])
+@pytest.mark.parametrize("task", [ID, "TextGen/Answer-v0"])
 def test_spawned_workers_make_the_task(task, tmp_path):
     script = tmp_path / "spawned.py"
     script.write_text(SPAWNED.replace("TASK", repr(task)))

@@ -28,7 +28,8 @@ dates = pytest.importorskip("babel.dates")
 ID = "TextGen/Translate-v0"
 LANGUAGES = ("fr", "de", "es")
 JUDGED = {"feedback": "feedback.exact_match:ExactMatch"}
-KINDS = [{}, {"kind": "dates"}]
+KINDS = [{}, {"kind": "dates"}, {"kind": "interface"}]
+MISSING = [("interface", "django", "Django"), ("interface", "jupyterlab_language_pack_fr_FR", "jupyterlab-language-pack-fr-FR")]
 TINYLM = load_tokens("tinylm")
 
 
@@ -243,6 +244,12 @@ def test_spawned_workers_make_the_task(task, tmp_path):
         ({"kind": "dates", "first_year": 2001, "last_year": 2000}, "first_year=2001 and last_year=2000"),
         ({"kind": "dates", "date_format": "short"}, "date_format must be one of 'long', 'full', 'medium', got 'short'"),
         ({"kind": "dates", "low": 3}, "kind='dates' has no argument low; it has date_format, first_year, language, last_year, split"),
+        ({"kind": "interface", "language": "it"}, "language must be one of 'fr', 'de', 'es', got English to 'it'"),
+        ({"kind": "interface", "catalogues": ("gnome",)}, r"catalogues must be some of 'jupyterlab', 'django', got \('gnome',\)"),
+        (
+            {"kind": "interface", "fewest_words": 900, "most_words": 901},
+            "there is no train string of fewest_words=900 to most_words=901 words",
+        ),
         ({"split": "test"}, 'split must be "train" or "held_out", got \'test\''),
         ({"prompts": ["one"]}, 'this task makes its own prompts: for others use gym.make\\("TextGen-v0"'),
     ],
@@ -252,7 +259,7 @@ def test_a_translation_that_cannot_be_is_refused_by_name(options, message):
         gym.make(ID, **JUDGED, **options)
 
 
-@pytest.mark.parametrize(("kind", "module", "package"), [("numbers", "num2words", "num2words"), ("dates", "babel", "Babel")])
+@pytest.mark.parametrize(("kind", "module", "package"), [("numbers", "num2words", "num2words"), ("dates", "babel", "Babel"), *MISSING])
 def test_a_package_that_is_missing_is_named_with_the_line_to_install_it(kind, module, package, monkeypatch):
     monkeypatch.setattr(task_packages, "find_spec", lambda name: None if name == module else find_spec(name))
     with pytest.raises(ModuleNotFoundError, match=rf'need {package}: pip install "textgen-gym\[tasks\]"'):

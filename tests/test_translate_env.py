@@ -173,7 +173,7 @@ def test_gymnasiums_check_finds_nothing_in_a_translation(options):
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: mode.name.lower())
-@pytest.mark.parametrize("options", KINDS, ids=str)
+@pytest.mark.parametrize("options", KINDS[:2], ids=str)
 def test_a_seed_decides_the_translations_of_many_rows(mode, options):
     def run(seed):
         env = gym.make_vec(ID, num_envs=3, autoreset_mode=mode, max_new_tokens=2, **JUDGED, **options)

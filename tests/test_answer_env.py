@@ -51,6 +51,16 @@ def test_the_answer_is_what_the_passage_says_of_the_person_asked_about(num_facts
         assert row["references"] == [facts[name, kind]]
 
 
+def test_every_person_of_a_passage_is_asked_about_alike_and_the_id_says_which_fact():
+    places = []
+    for row in drawn(ToldPassages(3), 150):
+        *told, question = re.split(r"(?<=[.]) ", row["prompt"])
+        name, _, answer = row["id"].split()
+        assert name in question and row["references"] == [answer]
+        places.append(next(place for place, fact in enumerate(told) if fact.startswith(name)))
+    assert np.bincount(places, minlength=3).min() > 25
+
+
 def test_a_fact_of_a_passage_is_told_on_one_side_only():
     told = {split: [facts_of(row["prompt"]) for row in drawn(ToldPassages(4, split), 1500)] for split in ("train", "held_out")}
     train, held_out = ({(*key, what) for facts in told[split] for key, what in facts.items()} for split in told)

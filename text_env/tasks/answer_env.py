@@ -43,6 +43,9 @@ class AnswerEnv(TextGenEnv):
     `feedback="feedback.exact_match:ExactMatch"`. Where several answers are right, each is a reference: the names and the code of a
     currency, and all official languages.
 
+    Floor and ceiling on 100 held-out passages, by `python -m benchmarks.task_bounds TextGen/Answer-v0 --episodes 100` (mean token F1):
+    random tokens 0.00, the untrained bundled model 0.00, the copied prompt 0.13, the reference 1.
+
     ## Episode End
     That of `TextGenEnv`, and the end of a line (`stop`).
 

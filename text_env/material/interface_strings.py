@@ -49,7 +49,7 @@ class InterfaceStrings:
         check_language(self.language, tuple(LOCALES), "English")
         check_split(self.split)
         unknown = [name for name in self.catalogues if name not in CATALOGUES]
-        if unknown or not self.catalogues or isinstance(self.catalogues, str):
+        if unknown or not self.catalogues:
             raise ValueError(f"catalogues must be some of {', '.join(map(repr, CATALOGUES))}, got {self.catalogues!r}")
         require_task_package("babel", "Babel", "interface strings")
         for name in self.catalogues:

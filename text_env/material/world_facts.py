@@ -68,7 +68,7 @@ class WorldFacts:
         check_language(self.language, LANGUAGES)
         check_split(self.split)
         unknown = [question for question in self.questions if question not in QUESTIONS]
-        if unknown or not self.questions or isinstance(self.questions, str):
+        if unknown or not self.questions:
             raise ValueError(f"questions must be some of {', '.join(map(repr, QUESTIONS))}, got {self.questions!r}")
         require_task_package("babel", "Babel", "facts")
 

@@ -47,8 +47,8 @@ class TranslateEnv(TextGenEnv):
         gym.make("TextGen/Translate-v0", feedback=Shaped("feedback.chrf:Chrf", potential="feedback.chrf:Chrf"))   # feedback.shaping
 
     Floor and ceiling on 100 held-out numbers, by `python -m benchmarks.task_bounds TextGen/Translate-v0 --episodes 100` (mean chrF, 95 %
-    interval): random tokens 0.11 (0.10 to 0.11), the untrained bundled model 0.11 (0.10 to 0.11), the copied prompt 0.13 (0.12 to 0.14), the
-    reference 1.
+    interval): random tokens 0.11 (0.10 to 0.11), the untrained bundled model 0.11 (0.10 to 0.11), the copied prompt 0.13 (0.12 to 0.14),
+    the reference 1.
 
     ## Episode End
     That of `TextGenEnv`, and the end of a line (`stop`).

@@ -73,3 +73,17 @@ register(
     vector_entry_point="text_env.tasks.exact_env:ExactVectorEnv",
     kwargs={"rule": "count"},
 )
+# Translate numbers, dates (kind="dates") or interface strings (kind="interface") from English; chrF, from 0 to 1.
+register(
+    id="TextGen/Translate-v0",
+    entry_point="text_env.tasks.translate_env:TranslateEnv",
+    vector_entry_point="text_env.tasks.translate_env:TranslateVectorEnv",
+    kwargs={"kind": "numbers", "language": "fr"},
+)
+# Answer a question about a passage that holds the answer, or about the world (kind="facts"); words shared, from 0 to 1.
+register(
+    id="TextGen/Answer-v0",
+    entry_point="text_env.tasks.answer_env:AnswerEnv",
+    vector_entry_point="text_env.tasks.answer_env:AnswerVectorEnv",
+    kwargs={"kind": "passage"},
+)

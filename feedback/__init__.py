@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from feedback.simulated_person import SimulatedPerson
     from feedback.source import Source
     from feedback.text import text_feedback
+    from feedback.turns import EachTurn
     from feedback.unfinished import Unfinished
     from feedback.word_credit import WordCredit
 
@@ -35,6 +36,7 @@ _HOMES = {
     "Contains": "contains",
     "DistinctNGrams": "repetition",
     "Drifting": "drifting",
+    "EachTurn": "turns",
     "ExactMatch": "exact_match",
     "HumanFeedback": "people",
     "LengthWindow": "length_window",
@@ -62,6 +64,7 @@ __all__ = [
     "Contains",
     "DistinctNGrams",
     "Drifting",
+    "EachTurn",
     "ExactMatch",
     "HumanFeedback",
     "LengthWindow",

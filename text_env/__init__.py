@@ -73,3 +73,17 @@ register(
     vector_entry_point="text_env.tasks.exact_env:ExactVectorEnv",
     kwargs={"rule": "count"},
 )
+# Summarise short reviews by mood and subject, or docstrings of the standard library (kind="docstrings"); scored from 0 to 1.
+register(
+    id="TextGen/Summarize-v0",
+    entry_point="text_env.tasks.summarize_env:SummarizeEnv",
+    vector_entry_point="text_env.tasks.summarize_env:SummarizeVectorEnv",
+    kwargs={"kind": "reviews"},
+)
+# Answer sayings of a small language, or lines of a corpus (kind="corpus"), in one turn or several; scored from 0 to 1.
+register(
+    id="TextGen/Dialogue-v0",
+    entry_point="text_env.tasks.dialogue_env:DialogueEnv",
+    vector_entry_point="text_env.tasks.dialogue_env:DialogueVectorEnv",
+    kwargs={"kind": "sayings"},
+)

@@ -10,7 +10,7 @@ from feedback.similarity import EmbeddingSimilarity
 
 
 class DialogueScore(WeightedSum):
-    """Score a reply by four sources, from -1 to 1 with the weights that are given here.
+    """Score a reply by four sources, from -1.2 to 1 with the weights that are given here.
 
     score = 0.6 * EmbeddingSimilarity() + 0.2 * Politeness() - 0.2 * Repetition() + 0.4 * SafeWords() - 0.2
 

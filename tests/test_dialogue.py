@@ -77,7 +77,7 @@ def test_every_reference_of_a_saying_fits_the_budget_of_a_turn():
 def test_the_corpus_gives_each_opening_line_once_with_all_its_replies():
     rows = corpus("english")
     lines = [row["prompt"] for row in rows]
-    assert len(set(lines)) == len(lines) > 800
+    assert len(set(lines)) == len(lines) > 600
     [row] = [row for row in rows if row["prompt"] == "Hi, How is it going?"]
     assert {"Good", "Fine", "Not so great."} <= set(row["references"])
     assert row["id"].startswith("english:greetings:")
@@ -231,7 +231,7 @@ def test_the_turns_of_an_episode_say_what_was_said_whatever_ended_them():
         partner=lambda conversations: ["P" if len(each.turns) < 3 else None for each in conversations], stop=["."], max_new_tokens=30
     )
     env.reset(seed=0)
-    for token in [*b"ab.", *b"c", END, *b"d."]:
+    for token in [*b"ab.", *b"c", END]:
         env.step(token)
     assert env.unwrapped.episodes[0].turns == ("ab", "P", "c")
     env.reset()

@@ -151,7 +151,7 @@ def test_docstrings_of_a_folder_are_read_in_order_and_each_body_once(tmp_path):
     (tmp_path / "broken.py").write_text("def (")
     version = platform.python_version()
     assert [row["id"] for row in docstrings(str(tmp_path))] == [
-        f"{version}:{place}" for place in ("a", "a:Thing", "a:Thing.give", "a.inner", "b")
+        f"{version}:{place}" for place in ("_private", "_private:Thing", "_private:Thing.give", "a", "a.inner", "b")
     ]
 
 
@@ -165,6 +165,7 @@ def library():
     return docstrings()
 
 
+@pytest.mark.slow
 def test_docstrings_of_the_library_come_from_its_source_and_import_nothing(library):
     assert len(library) > 1000
     assert {"turtle", "antigravity", "this"} & set(sys.modules) == set()
@@ -177,6 +178,7 @@ def test_docstrings_of_the_library_come_from_its_source_and_import_nothing(libra
     assert " ".join(row["prompt"].split()) == " ".join(body.split())
 
 
+@pytest.mark.slow
 def test_equal_summaries_of_docstrings_are_on_one_side_and_a_tenth_is_held_out(library):
     sides = {}
     for row in library:
@@ -187,6 +189,7 @@ def test_equal_summaries_of_docstrings_are_on_one_side_and_a_tenth_is_held_out(l
     assert split_of("Return a copy.") == split_of("return a COPY.")
 
 
+@pytest.mark.slow
 def test_a_long_docstring_loses_its_end_and_keeps_its_beginning(library):
     prompts = gym.make(
         "TextGen/Summarize-v0", kind="docstrings", max_prompt_tokens=40, feedback=ExactMatch()

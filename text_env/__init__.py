@@ -80,7 +80,7 @@ register(
     vector_entry_point="text_env.tasks.summarize_env:SummarizeVectorEnv",
     kwargs={"kind": "reviews"},
 )
-# Answer sayings of a small language, or lines of a corpus (kind="corpus"), in one turn or several; scored from 0 to 1.
+# Answer sayings of a small language, or lines of a corpus (kind="corpus"), in one turn or several.
 register(
     id="TextGen/Dialogue-v0",
     entry_point="text_env.tasks.dialogue_env:DialogueEnv",

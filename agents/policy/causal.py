@@ -154,9 +154,7 @@ class CausalPolicy:
             values[rows] = self.value_head(hidden).cpu().numpy()
         return Decision(tokens, logprobs, values)
 
-    def _choose(
-        self, hidden: torch.Tensor, mask: torch.Tensor | None, memory: Memory, epsilon: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _choose(self, hidden: torch.Tensor, mask: torch.Tensor | None, memory: Memory, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self._project(self._sampler.model)(hidden)
         if mask is not None:
             logits = logits.masked_fill(~mask, -torch.inf)

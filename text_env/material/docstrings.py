@@ -4,7 +4,7 @@ They are read as text from the interpreter's own source files (PEP 257 asks for 
 is imported. Which docstrings there are depends on the version of the interpreter, which is part of each id. They belong to the Python
 Software Foundation (PSF licence, version 2); none is copied into this package.
 
-Left out: tests and vendored packages, private names, and docstrings without a body of their own.
+Left out: tests, vendored packages and data, private names, and docstrings without a body of their own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-SKIPPED = {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "ensurepip", "turtledemo", "__pycache__", "encodings"}
+SKIPPED = {"test", "tests", "idlelib", "lib2to3", "site-packages", "dist-packages", "ensurepip", "turtledemo", "encodings", "pydoc_data"}
 FEWEST_BODY_WORDS = 8
 FEWEST_SUMMARY_WORDS, MOST_SUMMARY_WORDS = 3, 16
 HELD_OUT_SHARE = 0.1
@@ -41,7 +41,7 @@ def docstrings(folder: str | None = None) -> tuple[dict[str, Any], ...]:
     seen: set[str] = set()
     for path in sorted(library.rglob("*.py"), key=lambda path: path.relative_to(library).parts):
         parts = path.relative_to(library).with_suffix("").parts
-        if SKIPPED & set(parts) or any(part.startswith("_") and part != "__init__" for part in parts):
+        if SKIPPED & set(parts):
             continue
         module = ".".join(part for part in parts if part != "__init__")
         for name, summary, body in described(path.read_text(encoding="utf-8", errors="replace")):

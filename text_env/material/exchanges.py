@@ -2,7 +2,7 @@
 
 The sayings are written here. The corpus is the package chatterbot-corpus (BSD licence; contributed by its users, in 28 languages, of
 which English is the largest); it is read where it is installed and not copied. Left out of it: texts of several lines (code) and of more
-than `MOST_WORDS` words, and conversations that leaves without a reply.
+than `MOST_WORDS` words, and conversations that this leaves without a reply.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -110,21 +109,25 @@ def replies_by_line(language: str | None = None) -> dict[str, tuple[str, ...]]:
     return {line: tuple(said) for line, said in found.items()}
 
 
-def _conversations(language: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield an id and the lines of each conversation of at least two, cut before a line that is left out."""
+@cache
+def _conversations(language: str) -> tuple[tuple[str, list[str]], ...]:
+    """Return an id and the lines of each conversation of at least two lines, cut before a line that is left out."""
     known = corpus_languages()
     if language not in known:
         raise ValueError(f"the corpus has no language {language!r}; it has {', '.join(known)}")
-    import yaml
+    import yaml  # a dependency of transformers
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where it was built, six times as fast
+    found = []
     for path in sorted((_data_folder() / language).glob("*.yml")):
-        told = yaml.safe_load(path.read_text(encoding="utf-8")).get("conversations") or ()
+        told = yaml.load(path.read_text(encoding="utf-8"), loader).get("conversations") or ()
         for number, conversation in enumerate(told):
             lines = [str(line).strip() for line in conversation]
             long = [place for place, line in enumerate(lines) if not line or "\n" in line or len(line.split()) > MOST_WORDS]
             lines = lines[: long[0]] if long else lines
             if len(lines) >= 2:
-                yield f"{language}:{path.stem}:{number}", lines
+                found.append((f"{language}:{path.stem}:{number}", lines))
+    return tuple(found)
 
 
 def _split_of(line: str) -> Split:

@@ -43,7 +43,7 @@ class DialogueEnv(TextGenEnv):
     ## Rewards
     "sayings": the words shared with the right reply, from 0 to 1 (`feedback.token_f1:TokenF1`). "corpus":
     `feedback.dialogue_score:DialogueScore`, a weighted sum of embedding similarity to the references, politeness, repetition and unsafe
-    words. Of several turns it is the mean (`feedback.turns:EachTurn`). A judge model is `feedback="feedback.judge:JudgeModel"`.
+    words. Of several turns it is the mean (`feedback.turns:EachTurn`). A judge model is `feedback="feedback.judge_model:JudgeModel"`.
 
     ## Episode End
     An end token, or a stop string, ends a turn, and after the last turn the episode; so does the budget of tokens, the partner's included.

@@ -14,6 +14,7 @@ from text_env.tokens import load_tokens
 from text_env.vector import TextGenVectorEnv
 
 KINDS = ("reviews", "docstrings")
+FEEDBACK = {"reviews": "feedback.token_f1:TokenF1", "docstrings": "feedback.rouge:Rouge"}
 PLAIN = Frame(after="\nSummary:", joint=" ")
 CHAT = {
     "reviews": Frame('Say in two words what this is about, as in "good film", "bad film" or "mixed film".\n\n'),
@@ -40,8 +41,9 @@ class SummarizeEnv(TextGenEnv):
     have other summaries, than in "train"; docstrings with equal summaries are on one side, and each body comes once.
 
     ## Rewards
-    By default `feedback.rouge:Rouge`, from 0 to 1. It is raised by copying and by length, so for docstrings a sum says better what is
-    wanted, and is passed as `feedback`: `Rouge() - 0.2 * Copying() + 0.1 * LengthWindow(3, 16, fade=8)`.
+    "reviews": the words shared with the summary, from 0 to 1 (`feedback.token_f1:TokenF1`). "docstrings": ROUGE-L, from 0 to 1
+    (`feedback.rouge:Rouge`), which copying and length raise; what is wanted is said better by a sum, to be passed as `feedback`:
+    `Rouge() - 0.2 * Copying() + 0.1 * LengthWindow(3, 16, fade=8)`.
 
     ## Arguments
     kind: "reviews" or "docstrings".
@@ -77,11 +79,10 @@ def summarize_options(*, kind: str = "reviews", **options: Any) -> dict[str, Any
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")
     frame = CHAT[kind] if options.get("chat_template", False) is not False else PLAIN
-    common = {"feedback": "feedback.rouge:Rouge"}
     if kind == "reviews":
         prompts = {split: frame.around_made(partial(short_review, split=split)) for split in SPLITS}
-        return {"prompts": prompts, "max_prompt_tokens": 64, "max_new_tokens": 8, **common, **options}
-    own = {"max_prompt_tokens": 160, "max_new_tokens": 48, **common, **options}
+        return {"prompts": prompts, "max_prompt_tokens": 64, "max_new_tokens": 8, "feedback": FEEDBACK[kind], **options}
+    own = {"max_prompt_tokens": 160, "max_new_tokens": 48, "feedback": FEEDBACK[kind], **options}
     tokens = load_tokens(own.get("tokenizer", "tinylm"))
     template = own.get("chat_template", False)
     around = 0 if template is False else len(tokens.encode(tokens.chat_prompt("", template)))

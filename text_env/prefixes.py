@@ -261,7 +261,8 @@ class Prefixes(HoldsObjects):
         for row, code, reply, conversation in zip(waiting.tolist(), codes.tolist(), replies, conversations, strict=True):
             if reply is not None and not isinstance(reply, str):
                 raise ValueError(f"partner must return texts or None, got {reply!r} for episode {int(self.episode_index[row])}")
-            ids = self.tokens.encode(self._as_turn(reply, code == BY_EOS)) if reply else self.ids[row, :0]
+            words = reply or ""
+            ids = self.tokens.encode(self._as_turn(words, code == BY_EOS)) if words else self.ids[row, :0]
             at = int(self.length[row])
             if len(ids) == 0 or at + len(ids) >= self._limit[row]:
                 self.ended_by[row] = code  # nothing said, or no room left for an answer: the agent's own ending stands
@@ -269,7 +270,7 @@ class Prefixes(HoldsObjects):
             self.ids[row, at : at + len(ids)] = ids
             self.attention_mask[row, at : at + len(ids)] = 1
             self.length[row] = self._turn[row] = at + len(ids)
-            self._said[row] = (*conversation.turns, reply)
+            self._said[row] = (*conversation.turns, words)
             self.ended_by[row] = WRITING
             self._mask_state[row] = self.masks.start(1)[0]
         return ended_rows[self.ended_by[ended_rows] != WRITING]

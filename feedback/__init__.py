@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from feedback.compared import Compared
     from feedback.compose import Clipped, Otherwise, WeightedSum
     from feedback.contains import Contains, Matches
+    from feedback.dialogue_score import DialogueScore
     from feedback.drifting import Drifting
     from feedback.exact_match import ExactMatch
     from feedback.length_window import LengthWindow
@@ -34,6 +35,7 @@ _HOMES = {
     "Clipped": "compose",
     "Compared": "compared",
     "Contains": "contains",
+    "DialogueScore": "dialogue_score",
     "DistinctNGrams": "repetition",
     "Drifting": "drifting",
     "EachTurn": "turns",
@@ -62,6 +64,7 @@ __all__ = [
     "Clipped",
     "Compared",
     "Contains",
+    "DialogueScore",
     "DistinctNGrams",
     "Drifting",
     "EachTurn",

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 from feedback.compose import WeightedSum
-from feedback.politeness import Politeness
-from feedback.repetition import Repetition
-from feedback.safe_words import SafeWords
-from feedback.similarity import EmbeddingSimilarity
 
 
 class DialogueScore(WeightedSum):
@@ -33,12 +29,12 @@ class DialogueScore(WeightedSum):
         if below:
             raise ValueError(f"weights must be at least 0, got {below}: repetition is taken off by itself")
         parts = [
-            (similarity, EmbeddingSimilarity),
-            (politeness, Politeness),
-            (-repetition, Repetition),
-            (safety, SafeWords),
+            (similarity, "feedback.similarity:EmbeddingSimilarity"),
+            (politeness, "feedback.politeness:Politeness"),
+            (-repetition, "feedback.repetition:Repetition"),
+            (safety, "feedback.safe_words:SafeWords"),
         ]
-        super().__init__([(weight, make()) for weight, make in parts if weight], constant=-safety / 2)
+        super().__init__([(weight, path) for weight, path in parts if weight], constant=-safety / 2)
 
     @classmethod
     def example(cls) -> DialogueScore:

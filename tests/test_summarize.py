@@ -226,3 +226,9 @@ def test_the_environment_of_reviews_is_pickled_and_goes_on_alike():
     mask = {"reset_mask": np.array([True, False])}
     first, second = env.reset(options=mask)[0], twin.reset(options=mask)[0]
     assert (first["input_ids"] == second["input_ids"]).all()
+
+
+def test_an_environment_of_summaries_is_made_again_from_its_spec():
+    env = gym.make("TextGen/Summarize-v0", tokenizer=load_tokens("bytes"), max_prompt_tokens=200, feedback=ExactMatch())
+    first, second = env.reset(seed=0)[0], gym.make(env.spec).reset(seed=0)[0]
+    assert (first["input_ids"] == second["input_ids"]).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from text_env.env import TextGenEnv
+from text_env.kept import unkeep
 from text_env.material.exchanges import corpus, corpus_continuations, replies_by_line, sayings
 from text_env.material.frames import Frame
 from text_env.material.partners import AtMost, DrawnLines
@@ -38,7 +39,7 @@ class DialogueEnv(TextGenEnv):
 
     ## Starting State
     Shuffled passes over the lines of the split. "sayings": 96 in "train" and 24 in "held_out", where sayings are joined with other words.
-    "corpus": a tenth of the lines is held out, those that differ in case and punctuation alone together.
+    "corpus": about a tenth of the lines is held out; lines that differ in case and punctuation alone are on one side.
 
     ## Rewards
     "sayings": the words shared with the right reply, from 0 to 1 (`feedback.token_f1:TokenF1`). "corpus":
@@ -55,21 +56,27 @@ class DialogueEnv(TextGenEnv):
     Further those of `TextGenEnv`.
 
     ## Data
-    Sayings: written here, Apache-2.0 as this package. Corpus: the package chatterbot-corpus, BSD licence, read and not copied.
+    Sayings: written here, Apache-2.0 as this package. Corpus: the package chatterbot-corpus (1.3.3), BSD licence, read and not copied.
+    English has 585 lines with 722 replies in "train" and 67 with 77 in "held_out"; Hindi, Hinglish and a few others are too small to have
+    many held out, or any.
+
+    ## Floor and Ceiling
+    Sayings, by `TokenF1` and by exact match: tinylm as it is 0.02 and 0.00; after 77 updates on 32 references each 1.00 and 1.00 on lines
+    that it learned from, and 0.87 and 0.50 on held-out ones, where words of other lines are mixed up; the reference 1.
 
     ## Version History
     v0: first version.
     """
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
-        super().__init__(render_mode=render_mode, **dialogue_options(**options))
+        super().__init__(render_mode=render_mode, **dialogue_options(**unkeep(options)))
 
 
 class DialogueVectorEnv(TextGenVectorEnv):
     """Answer in N dialogues at once; arguments are those of `DialogueEnv` and `TextGenVectorEnv`."""
 
     def __init__(self, num_envs: int = 1, **options: Any) -> None:
-        super().__init__(num_envs, **dialogue_options(**options))
+        super().__init__(num_envs, **dialogue_options(**unkeep(options)))
 
 
 def dialogue_options(

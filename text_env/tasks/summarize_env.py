@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 
 from text_env.env import TextGenEnv
+from text_env.kept import unkeep
 from text_env.material.docstrings import docstrings
 from text_env.material.frames import Frame
 from text_env.material.short_reviews import short_review
@@ -53,22 +54,26 @@ class SummarizeEnv(TextGenEnv):
 
     ## Data
     Reviews: written here, Apache-2.0 as this package. Docstrings: the interpreter's own source files, read and not copied; PSF licence,
-    version 2. Python 3.11.15 has NUM_TRAIN of them for "train" and NUM_HELD_OUT for "held_out"; other versions have others, and each id
-    names the version.
+    version 2. Python 3.11.7 has 1,596 of them for "train" and 179 for "held_out", of which 1,593 and 178 summaries fit the budget; other
+    versions have others, and each id names the version. Reading them takes about five seconds, once in a process.
+
+    ## Floor and Ceiling
+    Reviews, by `TokenF1` and by exact match, held out: tinylm as it is 0.00 and 0.00, after 61 updates on 32 references each 1.00 and 1.00,
+    the reference 1.
 
     ## Version History
     v0: first version.
     """
 
     def __init__(self, *, render_mode: str | None = None, **options: Any) -> None:
-        super().__init__(render_mode=render_mode, **summarize_options(**options))
+        super().__init__(render_mode=render_mode, **summarize_options(**unkeep(options)))
 
 
 class SummarizeVectorEnv(TextGenVectorEnv):
     """Write N summaries at once; arguments are those of `SummarizeEnv` and `TextGenVectorEnv`."""
 
     def __init__(self, num_envs: int = 1, **options: Any) -> None:
-        super().__init__(num_envs, **summarize_options(**options))
+        super().__init__(num_envs, **summarize_options(**unkeep(options)))
 
 
 def summarize_options(*, kind: str = "reviews", **options: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import gymnasium as gym
@@ -85,6 +86,15 @@ def test_a_reply_is_cut_at_its_budget_and_at_its_first_line_end(speaker):
         assert "\n" not in (line or "")
     assert sum(line is not None and line != text for text, line in zip(said, cut, strict=True)) > 1
     assert max(len(AgentPartner(speaker, max_new_tokens=5)([each])[0] or "") for each in CONVERSATIONS) <= 5
+
+
+def test_an_end_token_is_no_part_of_a_reply_also_where_it_is_a_letter(speaker):
+    whole = AgentPartner(speaker, is_one_line=False)(CONVERSATIONS)
+    ended = AgentPartner(speaker, is_one_line=False, tokens=load_tokens("bytes", eos_ids=[END, *b"abcdefghijklmnopqrstuvwxyz"]))(
+        CONVERSATIONS
+    )
+    assert re.search("[a-z]", "".join(text or "" for text in whole))
+    assert not re.search("[a-z]", "".join(text or "" for text in ended))
 
 
 def test_a_greedy_partner_says_what_generate_says_of_the_text_so_far():

@@ -13,7 +13,7 @@ from feedback import DialogueScore, EachTurn, ExactMatch
 from tests.tiny_sources import DISABLED, END, make
 from text_env import Episode, load_tokens
 from text_env.material import exchanges
-from text_env.material.exchanges import SAYINGS, corpus, corpus_continuations, corpus_languages, replies_by_line, sayings
+from text_env.material.exchanges import SAYINGS, corpus, corpus_continuations, corpus_languages, replies_by_line, sayings, split_of_line
 from text_env.material.partners import AtMost, DrawnLines
 
 ID = "TextGen/Dialogue-v0"
@@ -90,6 +90,7 @@ def test_lines_of_the_corpus_that_differ_in_case_and_punctuation_alone_are_on_on
         sides.setdefault(" ".join(re.findall(r"\w+", row["prompt"].casefold())), set()).add(row["split"])
     assert len(sides) < len(corpus("english"))
     assert all(len(side) == 1 for side in sides.values())
+    assert all(split_of_line(f"{row['prompt'].upper()} !") == row["split"] for row in corpus("english") if row["prompt"].isascii())
     assert 0.06 < sum(side == {"held_out"} for side in sides.values()) / len(sides) < 0.14
 
 

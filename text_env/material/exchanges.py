@@ -80,7 +80,9 @@ def corpus(language: str = "english") -> tuple[dict[str, Any], ...]:
     for id, lines in _conversations(language):
         replies.setdefault(lines[0], {})[lines[1]] = None
         ids.setdefault(lines[0], id)
-    return tuple({"prompt": line, "references": list(said), "id": ids[line], "split": _split_of(line)} for line, said in replies.items())
+    return tuple(
+        {"prompt": line, "references": list(said), "id": ids[line], "split": split_of_line(line)} for line, said in replies.items()
+    )
 
 
 @cache
@@ -109,6 +111,13 @@ def replies_by_line(language: str | None = None) -> dict[str, tuple[str, ...]]:
     return {line: tuple(said) for line, said in found.items()}
 
 
+def split_of_line(line: str) -> Split:
+    """Return the split of all lines of the corpus with these words, whatever their case and punctuation."""
+    words = " ".join(re.findall(r"\w+", line.casefold()))
+    share = int.from_bytes(hashlib.sha256(words.encode()).digest()[:8]) / 2**64
+    return "held_out" if share < HELD_OUT_SHARE else "train"
+
+
 @cache
 def _conversations(language: str) -> tuple[tuple[str, list[str]], ...]:
     """Return an id and the lines of each conversation of at least two lines, cut before a line that is left out."""
@@ -128,12 +137,6 @@ def _conversations(language: str) -> tuple[tuple[str, list[str]], ...]:
             if len(lines) >= 2:
                 found.append((f"{language}:{path.stem}:{number}", lines))
     return tuple(found)
-
-
-def _split_of(line: str) -> Split:
-    words = " ".join(re.findall(r"\w+", line.casefold()))
-    share = int.from_bytes(hashlib.sha256(words.encode()).digest()[:8]) / 2**64
-    return "held_out" if share < HELD_OUT_SHARE else "train"
 
 
 def _data_folder() -> Path:

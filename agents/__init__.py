@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agents.expert_iteration import ExpertIteration, ExpertIterationConfig
     from agents.frozen import Frozen, FrozenConfig
     from agents.grpo import GRPO, GRPOConfig
+    from agents.learning.agent_partner import AgentPartner
     from agents.learning.best_of_n import BestOf, best_of_n
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
@@ -37,6 +38,7 @@ HOMES = {  # public name: the file it lives in
     "ActorCritic": "actor_critic",
     "ActorCriticConfig": "actor_critic",
     "Agent": "agent",
+    "AgentPartner": "learning.agent_partner",
     "BestOf": "learning.best_of_n",
     "CausalLMPolicy": "sb3",
     "CausalPolicy": "policy.causal",
@@ -90,6 +92,7 @@ __all__ = [
     "ActorCritic",
     "ActorCriticConfig",
     "Agent",
+    "AgentPartner",
     "BestOf",
     "CausalLMPolicy",
     "CausalPolicy",

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from feedback.compose import Clipped, Otherwise, WeightedSum
     from feedback.contains import Contains, Matches
     from feedback.copying import Copying
+    from feedback.dialogue_score import DialogueScore
     from feedback.drifting import Drifting
     from feedback.exact_match import ExactMatch
     from feedback.grammar import Grammar
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from feedback.source import Source
     from feedback.text import text_feedback
     from feedback.token_f1 import TokenF1
+    from feedback.turns import EachTurn
     from feedback.unfinished import Unfinished
     from feedback.word_credit import WordCredit
 
@@ -49,8 +51,10 @@ _HOMES = {
     "Compared": "compared",
     "Contains": "contains",
     "Copying": "copying",
+    "DialogueScore": "dialogue_score",
     "DistinctNGrams": "repetition",
     "Drifting": "drifting",
+    "EachTurn": "turns",
     "EmbeddingSimilarity": "similarity",
     "ExactMatch": "exact_match",
     "FleschKincaidGrade": "readability",
@@ -91,8 +95,10 @@ __all__ = [
     "Compared",
     "Contains",
     "Copying",
+    "DialogueScore",
     "DistinctNGrams",
     "Drifting",
+    "EachTurn",
     "EmbeddingSimilarity",
     "ExactMatch",
     "FleschKincaidGrade",

@@ -59,7 +59,7 @@ with FakeTensorMode():
             if step == 2:
                 active = np.array([False, False, True, True, True, True])
             hidden = last_hidden_states(policy._sampler.model, policy._visible, memory, ids, lengths, fresh, active, policy.device)
-            tokens, logprobs = policy._choose(hidden, mask[: len(hidden)], memory.generator, epsilon=0.1)
+            tokens, logprobs = policy._choose(hidden, mask[: len(hidden)], memory, epsilon=0.1)
             values = policy.value_head(hidden)
             assert {t.device.type for t in (hidden, tokens, logprobs, values, *memory.cache.keys)} == {"spare"}
             lengths, fresh = lengths + 1, np.zeros(rows, dtype=bool)

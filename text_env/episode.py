@@ -54,6 +54,8 @@ class Episode:
         response: the decoded text, without special tokens and cut before a stop string. The ids are kept whole.
         ending: why it ended; None where it did not: it is still being written, or was cut off by a time limit from outside.
         index: number of the episode in starting order since the environment was seeded.
+        turns: what was said after the prompt, where there is a partner: the agent's turn, the partner's, and so on, the agent's last;
+            each as it was said, without special tokens, stop strings and the words around it that the model reads. Else empty.
     """
 
     prompt: Prompt
@@ -62,6 +64,7 @@ class Episode:
     response: str
     ending: Ending | None
     index: int = 0
+    turns: tuple[str, ...] = ()
 
     @property
     def text(self) -> str:

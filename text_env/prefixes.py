@@ -16,7 +16,11 @@ from text_env.prompts import Prompts
 from text_env.tokens import Tokens
 
 Partner = Callable[[Sequence[Episode]], Sequence[str | None]]
-"""Answers in a dialogue: given conversations (`ending` says how the agent's turn ended), the next turn of each, or None to end it there."""
+"""Answers in a dialogue: given conversations (`turns` says what was said, `ending` how the agent's turn ended), what the partner says next
+in each, or None to end it there."""
+
+AsTurn = Callable[[str, bool], str]
+"""Says what the model reads of a partner's words; the second argument is True where the turn before ended with an end token."""
 
 NO_PROMPT = Prompt("", np.zeros(0, dtype=np.int64))  # of a row that has not begun an episode
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -36,6 +40,7 @@ class Prefixes(HoldsObjects):
         stop: texts that end a response; they are cut from the decoded text.
         group_size: episodes that share a prompt: episode number e uses draw e // group_size.
         partner: writes the turns of a dialogue between the agent's; None = the agent's first end token or stop ends the episode.
+        as_turn: writes a partner's words as the model is to read them; None = as they are.
     """
 
     held = ("partner",)
@@ -51,6 +56,7 @@ class Prefixes(HoldsObjects):
         stop: Sequence[str] = (),
         group_size: int = 1,
         partner: Partner | None = None,
+        as_turn: AsTurn | None = None,
     ) -> None:
         self.num_rows = num_rows
         self.tokens = tokens
@@ -60,6 +66,7 @@ class Prefixes(HoldsObjects):
         self.stop = tuple(stop)
         self.group_size = group_size
         self.partner = partner
+        self._as_turn: AsTurn = as_turn or _as_it_is
         self.width = prompts.max_tokens + max_new_tokens
         self.ids: IntArray = np.full((num_rows, self.width), tokens.pad_id, dtype=np.int64)
         self.attention_mask = np.zeros((num_rows, self.width), dtype=np.int8)
@@ -77,6 +84,7 @@ class Prefixes(HoldsObjects):
         self._num_started = 0
         self._group_number, self._group_prompt = 0, NO_PROMPT
         self._row_prompts = [NO_PROMPT] * num_rows
+        self._said: list[tuple[str, ...]] = [()] * num_rows  # the turns before the agent's present one
         self._is_end = np.zeros(tokens.vocab_size, dtype=np.bool_)
         self._is_end[list(tokens.eos_ids)] = True
         self._may_stop = _may_complete(self.stop, tokens)
@@ -103,6 +111,7 @@ class Prefixes(HoldsObjects):
         for place, row in enumerate(rows.tolist()):  # one pass per episode, not per step
             numbers[place], prompt = self._next_prompt(rng)
             self._row_prompts[row] = prompt
+            self._said[row] = ()
             prompts.append(prompt.ids)
         lengths = np.asarray([len(ids) for ids in prompts], dtype=np.int64)
         is_prompt = np.arange(self.width) < lengths[:, None]
@@ -170,8 +179,9 @@ class Prefixes(HoldsObjects):
 
     def episodes(self, rows: IntArray) -> list[Episode]:
         """Return what these rows hold, decoded in one call; `ending` is None for rows that still write."""
-        texts = self.tokens.decode_rows(self._responses(rows))
-        return [self._episode(row, text) for row, text in zip(rows.tolist(), texts, strict=True)]
+        texts = self.tokens.decode_rows(self._written(rows, self.prompt_length))
+        turns = texts if self.partner is None else self.tokens.decode_rows(self._written(rows, self._turn))
+        return [self._episode(row, text, turn) for row, text, turn in zip(rows.tolist(), texts, turns, strict=True)]
 
     def prompt(self, row: int) -> Prompt:
         """Return the prompt that this row continues."""
@@ -198,16 +208,17 @@ class Prefixes(HoldsObjects):
                     f"action {int(chosen[at])} ({piece!r}) in row {int(rows[at])} is masked: choose where action_masks() is True"
                 )
 
-    def _responses(self, rows: IntArray) -> list[list[int]]:
+    def _written(self, rows: IntArray, begin: IntArray) -> list[list[int]]:
+        """Return the tokens that rows hold from their places in `begin` [N] on."""
         # The end token is no text, also where `eos_ids` names one that is not special to the tokenizer.
-        starts, ends = self.prompt_length[rows].tolist(), (self.length[rows] - (self.ended_by[rows] == BY_EOS)).tolist()
+        starts, ends = begin[rows].tolist(), (self.length[rows] - (self.ended_by[rows] == BY_EOS)).tolist()
         return [ids[start:end] for ids, start, end in zip(self.ids[rows].tolist(), starts, ends, strict=True)]
 
-    def _episode(self, row: int, text: str) -> Episode:
+    def _episode(self, row: int, text: str, turn: str) -> Episode:
         start, end = int(self.prompt_length[row]), int(self.length[row])
         code = int(self.ended_by[row])
         if code == BY_STOP:
-            text = self._cut(row)
+            text, turn = self._cut(row), self._before_stop(turn)
         return Episode(
             self.prompt(row),
             self.ids[row, start:end].copy(),
@@ -215,13 +226,17 @@ class Prefixes(HoldsObjects):
             text,
             ENDINGS[code],
             int(self.episode_index[row]),
+            () if self.partner is None else (*self._said[row], turn),
         )
 
     def _cut(self, row: int) -> str:
         """Return the response before the earliest stop string of the agent's last turn."""
         start, turn, end = int(self.prompt_length[row]), int(self._turn[row]), int(self.length[row])
         before, written = self.tokens.decode_rows([self.ids[row, start:turn], self.ids[row, turn:end]])
-        return before + written[: min(at for text in self.stop if (at := written.find(text)) >= 0)]
+        return before + self._before_stop(written)
+
+    def _before_stop(self, turn: str) -> str:
+        return turn[: min((at for text in self.stop if (at := turn.find(text)) >= 0), default=len(turn))]
 
     def _stopped(self, rows: IntArray, suspects: BoolArray) -> BoolArray:
         """Return which rows' turns contain a stop string; only rows whose newest token can complete one are decoded."""
@@ -243,10 +258,11 @@ class Prefixes(HoldsObjects):
         replies = list(partner(conversations))
         if len(replies) != len(waiting):
             raise ValueError(f"partner must return one reply or None per conversation: asked about {len(waiting)}, got {len(replies)}")
-        for row, code, reply in zip(waiting.tolist(), codes.tolist(), replies, strict=True):
+        for row, code, reply, conversation in zip(waiting.tolist(), codes.tolist(), replies, conversations, strict=True):
             if reply is not None and not isinstance(reply, str):
                 raise ValueError(f"partner must return texts or None, got {reply!r} for episode {int(self.episode_index[row])}")
-            ids = self.tokens.encode(reply) if reply else self.ids[row, :0]
+            words = reply or ""
+            ids = self.tokens.encode(self._as_turn(words, code == BY_EOS)) if words else self.ids[row, :0]
             at = int(self.length[row])
             if len(ids) == 0 or at + len(ids) >= self._limit[row]:
                 self.ended_by[row] = code  # nothing said, or no room left for an answer: the agent's own ending stands
@@ -254,9 +270,14 @@ class Prefixes(HoldsObjects):
             self.ids[row, at : at + len(ids)] = ids
             self.attention_mask[row, at : at + len(ids)] = 1
             self.length[row] = self._turn[row] = at + len(ids)
+            self._said[row] = (*conversation.turns, words)
             self.ended_by[row] = WRITING
             self._mask_state[row] = self.masks.start(1)[0]
         return ended_rows[self.ended_by[ended_rows] != WRITING]
+
+
+def _as_it_is(words: str, has_ended: bool) -> str:
+    return words
 
 
 def _may_complete(stop: Sequence[str], tokens: Tokens) -> BoolArray | None:

@@ -134,8 +134,7 @@ class Prompts(HoldsObjects):
     def _ids(self, text: str) -> IntArray:
         if self._chat_template is False:
             return self._tokens.encode_prompt(text)
-        messages = [] if self._chat_template is True else [{"role": "system", "content": str(self._chat_template)}]
-        return self._tokens.encode(self._tokens.chat([*messages, {"role": "user", "content": text}]))
+        return self._tokens.encode(self._tokens.chat_prompt(text, self._chat_template))
 
 
 def read_prompts(source: Any, split: Split, held_out_fraction: float = 0.0) -> Iterator[Any]:

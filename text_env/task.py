@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar, Literal
 
 from text_env.kept import HoldsObjects
 from text_env.masks import Masks
-from text_env.prefixes import Partner, Prefixes
+from text_env.prefixes import AsTurn, Partner, Prefixes
 from text_env.prompts import OnLongPrompt, Prompts, Split
 from text_env.scoring import Judge, OnError
-from text_env.tokens import load_tokens
+from text_env.tokens import Tokens, load_tokens
 
 OnAbstain = Literal["zero", "truncate"]
 
@@ -46,6 +47,7 @@ class Task(HoldsObjects):
     on_abstain: OnAbstain = "zero"  # reward 0.0 and info["scored"] False; "truncate": end the episode as truncated
     on_error: OnError = "raise"  # "abstain": ask again one by one, let only the failing episode abstain
     partner: Partner | None = None  # writes the other turns of a dialogue
+    partner_format: str | None = None  # what the model reads of a partner's words, {} in it; None = the template's user turn, or they alone
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -58,6 +60,10 @@ class Task(HoldsObjects):
             raise ValueError(f"stop must be a list of texts, got the text {self.stop!r}: write stop=[{self.stop!r}]")
         if any(not isinstance(text, str) or not text for text in self.stop):
             raise ValueError(f"a stop string must be a text that is not empty, got {list(self.stop)!r}")
+        if self.partner_format is not None and "{}" not in self.partner_format:
+            raise ValueError(f"partner_format must hold {{}} where the partner's words go, got {self.partner_format!r}")
+        if self.partner_format is not None and self.chat_template is not False:
+            raise ValueError("chat_template writes a partner's words as a user's turn: drop partner_format, or the template")
         cut = [choice for choice in self.choices or () if any(text in choice for text in self.stop)]
         if cut:
             raise ValueError(f"choice {cut[0]!r} contains one of the stop strings {list(self.stop)!r}, so it could never be written whole")
@@ -96,8 +102,19 @@ class Task(HoldsObjects):
             stop=self.stop,
             group_size=self.group_size,
             partner=self.partner,
+            as_turn=self._as_turn(tokens),
         )
+
+    def _as_turn(self, tokens: Tokens) -> AsTurn:
+        """Return what writes a partner's words as the model is to read them."""
+        if self.chat_template is not False:
+            return tokens.chat_turn
+        return partial(_formatted, self.partner_format or "{}")
 
     def judge(self) -> Judge:
         """Make the part that asks the feedback source; a name is resolved here, when the environment is made."""
         return Judge(self.feedback, self.feedback_kwargs, self.on_error)
+
+
+def _formatted(frame: str, words: str, has_ended: bool) -> str:
+    return frame.replace("{}", words)

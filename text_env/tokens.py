@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 from text_env.episode import IntArray
 
 TINYLM_FOLDER = Path(__file__).parent / "assets" / "tinylm"
+_SAID = "\N{REFERENCE MARK}said\N{REFERENCE MARK}"  # a response that no template holds itself
 
 
 class Vocabulary(Protocol):
@@ -186,6 +187,31 @@ class Tokens:
         whole = np.array([len(text.rstrip("\N{REPLACEMENT CHARACTER}")) for text in texts], dtype=np.int64)
         return np.maximum.accumulate(whole) if len(whole) else whole
 
+    def chat_prompt(self, text: str, chat_template: bool | str) -> str:
+        """Return a text as a user's message, behind a system message where `chat_template` is one; as it is where that is False."""
+        if chat_template is False:
+            return text
+        system = [] if chat_template is True else [{"role": "system", "content": str(chat_template)}]
+        return self.chat([*system, {"role": "user", "content": text}])
+
+    def chat_turn(self, message: str, has_ended: bool) -> str:
+        """Return what stands between two responses in a chat: the end of the first, a user's message, and how the second begins.
+
+        Args:
+            message: the user's.
+            has_ended: the first response has an end token already, which is not repeated.
+
+        Errors: ValueError where the template shows no earlier responses, or there is none.
+        """
+        earlier = [{"role": "user", "content": "?"}, {"role": "assistant", "content": _SAID}]
+        _, found, after = self.chat([*earlier, {"role": "user", "content": message}]).partition(_SAID)
+        if not found:
+            raise ValueError(
+                f"the chat template of {self.name!r} leaves out earlier responses, so a dialogue of several turns needs another"
+            )
+        ends = [piece for id in self.eos_ids if (piece := self.pieces.get(id, "")) and after.startswith(piece)]
+        return after[len(ends[0]) :] if has_ended and ends else after
+
     def chat(self, messages: list[dict[str, str]]) -> str:
         """Return chat messages as the text that the model was trained to continue."""
         if self._template is None:
@@ -248,9 +274,15 @@ def _from_folder(folder: Path, name: str, vocab_size: int | None, eos_ids: Seque
 
 
 def _folder_template(folder: Path, messages: list[dict[str, str]]) -> str:
+    return _object_template(_folder_tokenizer(folder), messages)
+
+
+@cache
+def _folder_tokenizer(folder: Path) -> Any:
+    """Load a folder's tokenizer once in a process: reading it takes longer than running its template a thousand times."""
     from transformers import AutoTokenizer  # templates are programs; only transformers runs them
 
-    return _object_template(AutoTokenizer.from_pretrained(folder), messages)
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def _object_template(tokenizer: Any, messages: list[dict[str, str]]) -> str:

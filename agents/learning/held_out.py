@@ -30,7 +30,7 @@ def evaluate(env: Env, agent: Agent, num_episodes: int, seed: int = 0, rows_per_
         score, score_standard_error: mean over scored responses, and how far it may be off by chance.
         kl_nats_per_response: mean of log pi - log reference of a response. Absent where the agent has no reference.
         reference_logprob_per_token: how likely the reference finds the tokens, in nats; minus it is the log of the perplexity.
-        distinct_2: see `distinct_bigrams`.
+        distinct_2: see `distinct_bigrams`; of what the agent wrote, without a partner's turns.
         share_scored, share_ended, share_truncated, tokens_per_response: as in training.
         feedback_time: where the feedback drifts, the time at which all of it was judged; evaluation does not move it.
     """
@@ -41,7 +41,8 @@ def evaluate(env: Env, agent: Agent, num_episodes: int, seed: int = 0, rows_per_
     if len(scored) > 1:
         measured["score_standard_error"] = float(scored.std(ddof=1) / np.sqrt(len(scored)))
     measured |= _against_reference(getattr(agent, "policy", None), rollout, rows_per_chunk)
-    return measured | {"distinct_2": distinct_bigrams(rollout.responses)}, rollout
+    own = [turn for episode in rollout.episodes if episode is not None for turn in episode.turns[::2] or (episode.response,)]
+    return measured | {"distinct_2": distinct_bigrams(own)}, rollout
 
 
 def distinct_bigrams(texts: Sequence[str]) -> float:

@@ -147,16 +147,14 @@ class CausalPolicy:
         hidden = last_hidden_states(self._sampler.model, self._visible, memory, ids, lengths, fresh, active, self.device)
         rows = memory.table.rows
         mask = None if action_mask is None else torch.from_numpy(action_mask[rows]).to(self.device)
-        chosen, their_logprobs = self._choose(hidden, mask, memory.generator, epsilon)
+        chosen, their_logprobs = self._choose(hidden, mask, memory, epsilon)
         tokens[rows] = chosen.cpu().numpy()
         logprobs[rows] = their_logprobs.cpu().numpy()
         if self.value_head is not None and values is not None:
             values[rows] = self.value_head(hidden).cpu().numpy()
         return Decision(tokens, logprobs, values)
 
-    def _choose(
-        self, hidden: torch.Tensor, mask: torch.Tensor | None, generator: torch.Generator, epsilon: float
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _choose(self, hidden: torch.Tensor, mask: torch.Tensor | None, memory: Memory, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self._project(self._sampler.model)(hidden)
         if mask is not None:
             logits = logits.masked_fill(~mask, -torch.inf)
@@ -165,7 +163,7 @@ class CausalPolicy:
         elif self.temperature == 0:
             return best_tokens(logits)
         precise = torch.float32 if self.device.type == "mps" else torch.float64
-        uniforms = torch.rand(len(logits), generator=generator, dtype=precise).to(self.device)
+        uniforms = memory.uniforms(precise).to(self.device)
         return draw_tokens(logits, uniforms)
 
     def evaluate(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -24,12 +25,25 @@ class Memory:
         table: which row lies in which slot.
         cache: keys and values.
         generator: draws the tokens. It lives on the CPU on every device, so that a seed gives the same numbers everywhere.
+        row_generators: where there are any, one per row, which draws the tokens of that row alone.
     """
 
     weights: object
     table: SlotTable
     cache: SlotCache
     generator: torch.Generator
+    row_generators: tuple[torch.Generator, ...] = ()
+
+    def drawing_by_row(self, seeds: Sequence[int]) -> Memory:
+        """Return this memory with a generator for each row, so that what a row writes does not depend on what else is written."""
+        return replace(self, row_generators=tuple(torch.Generator().manual_seed(seed) for seed in seeds))
+
+    def uniforms(self, dtype: torch.dtype) -> torch.Tensor:
+        """Draw a number from 0 to 1 for each slot: [slots], on the CPU."""
+        rows = self.table.rows
+        if not self.row_generators:
+            return torch.rand(len(rows), generator=self.generator, dtype=dtype)
+        return torch.cat([torch.rand(1, generator=self.row_generators[row], dtype=dtype) for row in rows])
 
 
 def check_rows(memory: Memory, lengths: IntArray, active: BoolArray, longest: int | None) -> None:

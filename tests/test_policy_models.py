@@ -33,7 +33,7 @@ def test_a_saved_model_is_loaded_from_its_folder(tmp_path):
 
 def test_an_unknown_model_is_an_error_that_lists_the_ways_out(tmp_path):
     for name in (str(tmp_path / "nowhere"), str(tmp_path)):
-        with pytest.raises(ValueError, match=r"cannot be loaded as a causal language model. Give 'tinylm'.*'smollm2'.*hub id"):
+        with pytest.raises(ValueError, match=r"cannot be loaded as a causal language model or an encoder-decoder. Give 'tinylm'.*'smollm2'.*hub id"):
             load_model(name)
 
 

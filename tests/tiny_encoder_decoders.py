@@ -67,7 +67,7 @@ def tiny_encoder_decoder(name: str = "t5", attention: str = "sdpa", spread: floa
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter) * spread)
             if hasattr(model, "final_logits_bias"):
-                model.final_logits_bias.normal_()
+                model.final_logits_bias.normal_(std=0.3)
     for setting, value in generation.items():
         setattr(model.generation_config, setting, value)
     assert isinstance(model, PreTrainedModel)

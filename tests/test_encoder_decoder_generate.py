@@ -13,7 +13,7 @@ from tests.tiny_sources import DISABLED, ENV, MODES, NEXT_STEP
 
 PROMPTS = ["a", "The quick", "brown fox jumps over", "it", "and then some!", "x, y and z", "the end of the line, which is far away"]
 NEW = 10
-ENDS = (*range(0, 256, 3), 256)  # many, so that responses end early and at different times
+ENDS = (*range(0, 256, 5), 256)  # many, so that responses end early and at different times
 CLOSING = (256,)
 
 

@@ -82,7 +82,9 @@ def opening_ids(model: PreTrainedModel) -> tuple[int, ...]:
     start = _setting(model, "decoder_start_token_id")
     start = _setting(model, "bos_token_id") if start is None else start
     if start is None:
-        raise ValueError(f"{type(model).__name__} names no decoder_start_token_id: give opening=(...), the ids that its decoder reads first")
+        raise ValueError(
+            f"{type(model).__name__} names no decoder_start_token_id: give opening=(...), the ids that its decoder reads first"
+        )
     forced = _setting(model, "forced_bos_token_id")
     return (int(start),) if forced is None else (int(start), int(forced))
 

@@ -160,7 +160,9 @@ class EncoderDecoderReader:
         whole = np.where(is_read, encoder_ids, -1)
         _, first, inverse = np.unique(whole, axis=0, return_index=True, return_inverse=True)
         visible = on_device(is_read.astype(np.int64), self.device)
-        states = _run(model.get_encoder(), on_device(encoder_ids[first], self.device), attention_mask=visible[on_device(first, self.device)])
+        states = _run(
+            model.get_encoder(), on_device(encoder_ids[first], self.device), attention_mask=visible[on_device(first, self.device)]
+        )
         length = columns.max(initial=0)  # response tokens that come before some action
         places = np.minimum(batch.prompt_lengths[:, None] + np.arange(length), batch.tokens.shape[1] - 1)
         opening = np.broadcast_to(self.opening, (len(batch.tokens), len(self.opening)))

@@ -100,7 +100,10 @@ class EncoderDecoderReader:
         return cohort.take(inverse, rows), hidden[on_device(inverse, self.device)]
 
     def _encode_apart(self, model: PreTrainedModel, ids: IntArray, prompts: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Run the encoder over prompts [n, L], those of very different lengths apart: states [n, S, H] and what hides padding [n, 1, 1, S]."""
+        """Run the encoder over prompts [n, L], those of very different lengths apart.
+
+        Returns: states [n, S, H] and what hides padding [n, 1, 1, S].
+        """
         encoder_ids, is_read = self.encoder_input(ids, prompts)
         visible = on_device(is_read, self.device)
         hides = torch.zeros(visible.shape, dtype=self.dtype, device=self.device)

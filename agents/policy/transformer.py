@@ -272,7 +272,7 @@ class TransformerPolicy:
         return nullcontext() if self.compute_dtype == self.dtype else torch.autocast(self.device.type, dtype=self.compute_dtype)
 
     def _project(self, model: PreTrainedModel, lowest: float | None = None) -> Project:
-        """Return what makes logits; those of suppressed ids are `lowest`, by default the lowest number, which has no NaN in its gradient."""
+        """Return what makes logits; those of suppressed ids are `lowest`; by default the lowest number, which gives no NaN."""
 
         def to_logits(hidden: torch.Tensor) -> torch.Tensor:
             logits = project(model, hidden)

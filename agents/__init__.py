@@ -1,4 +1,4 @@
-"""Train language models one token at a time: agents, the causal policy, rollouts and training."""
+"""Train language models one token at a time: agents, policies, rollouts and training."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from agents.learning.train import train
     from agents.online_dpo import OnlineDPO, OnlineDPOConfig
     from agents.policy.causal import CausalPolicy
+    from agents.policy.choice import language_policy
+    from agents.policy.encoder_decoder import EncoderDecoderPolicy
     from agents.policy.listing import exact_gradient, exact_objective
     from agents.policy.tabular import TabularPolicy
     from agents.ppo import PPO, PPOConfig
@@ -43,6 +45,7 @@ HOMES = {  # public name: the file it lives in
     "CausalLMPolicy": "sb3",
     "CausalPolicy": "policy.causal",
     "Decision": "agent",
+    "EncoderDecoderPolicy": "policy.encoder_decoder",
     "EpisodeRolloutBuffer": "sb3",
     "ExpertIteration": "expert_iteration",
     "ExpertIterationConfig": "expert_iteration",
@@ -78,6 +81,7 @@ HOMES = {  # public name: the file it lives in
     "evaluate": "learning.held_out",
     "exact_gradient": "policy.listing",
     "exact_objective": "policy.listing",
+    "language_policy": "policy.choice",
     "load": "learning.checkpoint",
     "redistribute": "learning.redistribution",
     "reference_nll": "learning.demonstrations",
@@ -97,6 +101,7 @@ __all__ = [
     "CausalLMPolicy",
     "CausalPolicy",
     "Decision",
+    "EncoderDecoderPolicy",
     "EpisodeRolloutBuffer",
     "ExpertIteration",
     "ExpertIterationConfig",
@@ -129,6 +134,7 @@ __all__ = [
     "evaluate",
     "exact_gradient",
     "exact_objective",
+    "language_policy",
     "load",
     "redistribute",
     "reference_nll",

@@ -58,13 +58,13 @@ with FakeTensorMode():
         for step in range(3):  # prompts that rows share, then single tokens, then rows that ended; never one alone, which fake tensors skip
             if step == 2:
                 active = np.array([False, False, True, True, True, True])
-            hidden = last_hidden_states(policy._sampler.model, policy._visible, memory, ids, lengths, fresh, active, policy.device)
-            tokens, logprobs = policy._choose(hidden, mask[: len(hidden)], memory, epsilon=0.1)
+            hidden = last_hidden_states(policy._sampler.model, policy._reader.visible, memory, ids, lengths, fresh, active, policy.device)
+            tokens, logprobs = policy._choose(hidden, mask[: len(hidden)], memory.draws, memory.table.rows, epsilon=0.1)
             values = policy.value_head(hidden)
             assert {t.device.type for t in (hidden, tokens, logprobs, values, *memory.cache.keys)} == {"spare"}
             lengths, fresh = lengths + 1, np.zeros(rows, dtype=bool)
         lengths = lengths + 2  # turns that a partner wrote
-        last_hidden_states(policy._sampler.model, policy._visible, memory, ids, lengths, fresh, active, policy.device)
+        last_hidden_states(policy._sampler.model, policy._reader.visible, memory, ids, lengths, fresh, active, policy.device)
         batch = (np.ones((rows, 20), dtype=np.int64), np.array([4, 6, 4, 6, 4, 5]), np.tri(rows, 8, 2, dtype=bool))
         masks = ActionMasks(np.ones((2, width), dtype=bool), np.ones((rows, 8), dtype=np.int64))
         evaluation = policy.evaluate(*batch, masks, exact_kl=True)

@@ -8,9 +8,10 @@ import torch
 
 from agents import CausalPolicy
 from agents.policy.models import load_model
-from agents.policy.precision import SMALL_MODEL, choose_compute_dtype, choose_device, has_bfloat16_instructions
+from agents.policy.precision import SMALL_MODEL, choose_compute_dtype, has_bfloat16_instructions
 from tests.tiny_models import tiny_model
 from text_env import smollm2
+from text_env.devices import choose_device
 from text_env.model_names import model_source
 from text_env.tokens import load_tokens
 
@@ -33,7 +34,9 @@ def test_a_saved_model_is_loaded_from_its_folder(tmp_path):
 
 def test_an_unknown_model_is_an_error_that_lists_the_ways_out(tmp_path):
     for name in (str(tmp_path / "nowhere"), str(tmp_path)):
-        with pytest.raises(ValueError, match=r"cannot be loaded as a causal language model. Give 'tinylm'.*'smollm2'.*hub id"):
+        with pytest.raises(
+            ValueError, match=r"cannot be loaded as a causal language model or an encoder-decoder. Give 'tinylm'.*'smollm2'.*hub id"
+        ):
             load_model(name)
 
 

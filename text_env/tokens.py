@@ -35,8 +35,8 @@ class Vocabulary(Protocol):
         """Return what each id stands for, as the vocabulary spells it."""
         ...
 
-    def start_ids(self) -> list[int]:
-        """Return the ids that the tokenizer puts before a text."""
+    def around_text(self) -> tuple[list[int], list[int]]:
+        """Return the ids that the tokenizer puts before a text, and those that it puts behind it."""
         ...
 
 
@@ -57,9 +57,9 @@ class ByteVocabulary:
         """Return each byte as a character, those that stand for no character on their own as the replacement character."""
         return {id: bytes([id]).decode(errors="replace") for id in range(self.END)} | {self.END: "<|end|>"}
 
-    def start_ids(self) -> list[int]:
-        """Return nothing: a text starts with its first byte."""
-        return []
+    def around_text(self) -> tuple[list[int], list[int]]:
+        """Return nothing: a text starts with its first byte and ends with its last."""
+        return [], []
 
 
 class FastVocabulary:
@@ -85,9 +85,9 @@ class FastVocabulary:
         """Return what each id stands for, as the vocabulary spells it."""
         return {id: piece for piece, id in self.tokenizer.get_vocab(with_added_tokens=True).items()}
 
-    def start_ids(self) -> list[int]:
-        """Return the ids that the tokenizer puts before a text."""
-        return _before_text(list(self.tokenizer.encode("a").ids), self.encode("a"))
+    def around_text(self) -> tuple[list[int], list[int]]:
+        """Return the ids that the tokenizer puts before a text, and those that it puts behind it."""
+        return _around(self.encode("a"), list(self.tokenizer.encode("a").ids))
 
 
 class SlowVocabulary:
@@ -108,9 +108,9 @@ class SlowVocabulary:
         """Return what each id stands for, as the vocabulary spells it."""
         return {id: piece for piece, id in self.tokenizer.get_vocab().items()}
 
-    def start_ids(self) -> list[int]:
-        """Return the ids that the tokenizer puts before a text."""
-        return _before_text(list(self.tokenizer.encode("a")), self.encode("a"))
+    def around_text(self) -> tuple[list[int], list[int]]:
+        """Return the ids that the tokenizer puts before a text, and those that it puts behind it."""
+        return _around(self.encode("a"), list(self.tokenizer.encode("a")))
 
 
 class Tokens:
@@ -160,7 +160,12 @@ class Tokens:
     @cached_property
     def start_ids(self) -> tuple[int, ...]:
         """Return the ids that the tokenizer puts before a text (a start token, for models trained with one)."""
-        return tuple(self.vocabulary.start_ids())
+        return tuple(self.vocabulary.around_text()[0])
+
+    @cached_property
+    def closing_ids(self) -> tuple[int, ...]:
+        """Return the ids that the tokenizer puts behind a text. Prompts have none: a causal model is to go on; an encoder wants them."""
+        return tuple(self.vocabulary.around_text()[1])
 
     def encode(self, text: str) -> IntArray:
         """Return the ids [n] of a text, without special tokens."""
@@ -331,12 +336,12 @@ def _from_object(tokenizer: Any, vocab_size: int | None, eos_ids: Sequence[int] 
     raise ValueError(f"a tokenizer must be a name or an object of transformers or tokenizers, got {type(tokenizer).__name__}")
 
 
-def _before_text(with_special: list[int], plain: list[int]) -> list[int]:
-    """Return what stands before `plain` in `with_special`."""
+def _around(plain: list[int], with_special: list[int]) -> tuple[list[int], list[int]]:
+    """Return what stands before and behind `plain` in `with_special`."""
     for start in range(len(with_special) - len(plain) + 1):
         if with_special[start : start + len(plain)] == plain:
-            return with_special[:start]
-    return []
+            return with_special[:start], with_special[start + len(plain) :]
+    return [], []
 
 
 def _read_json(path: Path) -> dict[str, Any]:

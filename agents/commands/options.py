@@ -10,7 +10,8 @@ import gymnasium as gym
 import tyro
 
 import text_env  # noqa: F401  (registers the environments)
-from agents.policy.causal import CausalPolicy
+from agents.policy.choice import language_policy
+from agents.policy.transformer import TransformerPolicy
 from text_env.names import named_values
 
 Scoring = Literal["immediate", "deferred"]
@@ -76,9 +77,9 @@ class PolicyOptions:
     compute_dtype: str = "auto"  # "auto", "float32" or "bfloat16": of writing and of the learner's matrix products
     temperature: float = 1.0  # divides the logits; 0 = always the likeliest token
 
-    def make(self, model: str, value_head: bool = False, reference: str | None = "initial", seed: int = 0) -> CausalPolicy:
-        """Make the policy."""
-        return CausalPolicy(
+    def make(self, model: str, value_head: bool = False, reference: str | None = "initial", seed: int = 0) -> TransformerPolicy:
+        """Make the policy: an encoder-decoder's where the model is one."""
+        return language_policy(
             model,
             device=self.device,
             compute_dtype=self.compute_dtype,

@@ -18,7 +18,7 @@ from agents.learning.rollout import Rollout
 from agents.learning.run_folder import Run, new_folder
 from agents.learning.stopping import Stop
 from agents.learning.train import Trained, train
-from agents.policy.causal import CausalPolicy
+from agents.policy.choice import language_policy
 from agents.reinforce import Reinforce, ReinforceConfig
 from text_env.rendering import harmless
 
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     )
     env, held_out = options.env.make("train"), options.env.make("held_out")
-    agent = Reinforce(CausalPolicy(options.env.model, seed=options.seed), options.config)
+    agent = Reinforce(language_policy(options.env.model, seed=options.seed), options.config)
     run = Run(options.folder or new_folder(agent))
     before, texts_before = _evaluate(held_out, agent, options)
     trained = train(

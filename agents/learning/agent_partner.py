@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from agents.agent import Agent
 from agents.learning.checkpoint import load
-from agents.policy.decoding import Memory
+from agents.policy.draws import DrawingMemory
 from text_env.episode import Episode
 from text_env.tokens import Tokens
 
@@ -102,7 +102,7 @@ class AgentPartner:
     def _write(self, prompts: Sequence[IntArray], seeds: Sequence[int]) -> list[IntArray]:
         """Return the tokens of a reply to each prompt, without end token."""
         memory = self.agent.start(len(prompts), self.seed)
-        if isinstance(memory, Memory):
+        if isinstance(memory, DrawingMemory):
             return self._written(prompts, memory.drawing_by_row(seeds))
         # another memory draws for all rows together, so that each conversation needs one for itself
         return [self._written([prompt], self.agent.start(1, seed))[0] for prompt, seed in zip(prompts, seeds, strict=True)]

@@ -18,8 +18,10 @@ from transformers import AutoTokenizer
 
 import agents
 from agents.agent import Agent
-from agents.policy.causal import CausalPolicy
+from agents.policy.choice import language_policy
+from agents.policy.encoder_decoder import EncoderDecoderPolicy
 from agents.policy.models import load_model, no_progress_bar
+from agents.policy.transformer import TransformerPolicy
 from text_env.model_names import BUNDLED, model_source
 from text_env.tokens import FastVocabulary, Tokens
 
@@ -62,7 +64,7 @@ def restore(agent: Agent, folder: str | Path) -> dict[str, Any]:
     if "optimizer" not in state:
         raise ValueError(f"{folder} was saved without the optimiser's state, so that nothing can go on from it: use the last checkpoint")
     policy = getattr(agent, "policy", None)
-    if isinstance(policy, CausalPolicy):
+    if isinstance(policy, TransformerPolicy):
         state["policy"]["model"] = load_model(str(folder), policy.dtype).state_dict()
     if policy is not None:
         policy.load_state_dict(state["policy"])
@@ -82,7 +84,7 @@ def load(folder: str | Path, agent_class: type[Any] | None = None, reference: An
         agent_class: needed where the agent is not one of this package: its class, called with policy and config.
         reference: what to measure divergence from: a name or a model. None takes the model that training started from, where that was
             one of the bundled ones, and else no reference: then agents that need one say so.
-        policy_options: further arguments of `CausalPolicy`, such as `device` or `temperature`.
+        policy_options: further arguments of `CausalPolicy` or `EncoderDecoderPolicy`, such as `device` or `temperature`.
     """
     folder = _whole(Path(folder))
     described = _description(folder)
@@ -91,7 +93,7 @@ def load(folder: str | Path, agent_class: type[Any] | None = None, reference: An
     trained_from = saved_options.pop("reference")
     if reference is None and trained_from in BUNDLED:
         reference = trained_from
-    policy = CausalPolicy(str(folder), **{**saved_options, "reference": reference, **policy_options})
+    policy = language_policy(str(folder), **{**saved_options, "reference": reference, **policy_options})
     state = torch.load(folder / "agent.pt", weights_only=True)
     policy.load_state_dict({**state["policy"], "model": policy.model.state_dict()})
     return agent_type(policy) if config_type is None else agent_type(policy, config_type(**described["config"]))
@@ -135,7 +137,7 @@ def _write(agent: Agent, folder: Path, extra: dict[str, Any], with_optimizer: bo
         "config": asdict(config) if is_dataclass(config) and not isinstance(config, type) else None,
         "policy": None,
     }
-    if isinstance(policy, CausalPolicy):
+    if isinstance(policy, TransformerPolicy):
         with no_progress_bar():
             policy.model.save_pretrained(folder)
         if policy.tokens is not None:
@@ -152,9 +154,10 @@ def _write(agent: Agent, folder: Path, extra: dict[str, Any], with_optimizer: bo
     (folder / "agent.json").write_text(json.dumps(described, indent=2) + "\n")
 
 
-def _options(policy: CausalPolicy) -> dict[str, Any]:
+def _options(policy: TransformerPolicy) -> dict[str, Any]:
     """Return the arguments that make the policy again from the folder."""
-    return {
+    special = {"opening": policy.opening, "closing": policy.closing} if isinstance(policy, EncoderDecoderPolicy) else {}
+    return special | {
         "dtype": str(policy.dtype).removeprefix("torch."),
         "temperature": policy.temperature,
         "value_head": policy.value_head is not None,

@@ -1,1 +1,1 @@
-"""Serve a transformers causal language model as a policy that writes one token at a time."""
+"""Serve a transformers language model as a policy that writes one token at a time."""

@@ -1,4 +1,4 @@
-"""Split a causal language model into its trunk and its head."""
+"""Split a language model into its trunk and its head."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from agents.policy.slots import SlotCache
 
 
 def text_config(model: PreTrainedModel) -> PretrainedConfig:
-    """Return the configuration of the part that reads text."""
+    """Return the configuration of the part that reads text; of a model with an encoder, that of the whole."""
+    if model.config.is_encoder_decoder:
+        return model.config  # transformers would make a copy with fields of other names
     config = model.config.get_text_config(decoder=True)
     assert isinstance(config, PretrainedConfig)
     return config
@@ -39,7 +41,11 @@ def num_logits(model: PreTrainedModel) -> int:
 def project(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
     """Run the head: hidden states [..., H] to logits [..., V], with what the architecture does to its logits."""
     config = text_config(model)
+    if getattr(config, "scale_decoder_outputs", False):
+        hidden = hidden * config.d_model**-0.5
     logits: torch.Tensor = _head(model)(hidden)
+    if (bias := getattr(model, "final_logits_bias", None)) is not None:
+        logits = logits + bias
     if scale := getattr(config, "logit_scale", None):
         logits = logits * scale
     if divisor := getattr(config, "logits_scaling", None):

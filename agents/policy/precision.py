@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from text_env.devices import choose_device as choose_device
-from text_env.devices import choose_dtype as choose_dtype
+from text_env.devices import choose_dtype
 
 SMALL_MODEL = 20_000_000  # parameters below which bfloat16 saves less arithmetic than it adds conversions
 

@@ -22,7 +22,7 @@ def make_reference(model: PreTrainedModel, reference: str | PreTrainedModel | No
         compute_dtype: precision of matrix products.
 
     Raises:
-        ValueError: the reference has another vocabulary than the policy.
+        ValueError: the reference has another vocabulary than the policy, or only one of them has an encoder.
     """
     if reference is None:
         return None
@@ -31,6 +31,9 @@ def make_reference(model: PreTrainedModel, reference: str | PreTrainedModel | No
     other = ready_model(reference, model.dtype, model.device)
     if num_logits(other) != num_logits(model):
         raise ValueError(f"the reference has {num_logits(other)} logits and the policy {num_logits(model)}: they need one vocabulary")
+    if other.config.is_encoder_decoder != model.config.is_encoder_decoder:
+        with_encoder, without = ("reference", "policy") if other.config.is_encoder_decoder else ("policy", "reference")
+        raise ValueError(f"the {with_encoder} has an encoder and the {without} has none: they need the same kind of model")
     return _frozen(other, compute_dtype)
 
 

@@ -73,6 +73,11 @@ class OneDnnLinear(nn.Module):
         self._weight = weight if weight.dtype == self._dtype else _laid_out(weight.to(self._dtype))
         self._bias = None if bias is None else bias.detach().to(self._dtype)
 
+    @property
+    def weight(self) -> torch.Tensor:
+        """Return the weights in use; T5 reads their dtype."""
+        return self._weight
+
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         """Map [..., in_features] to [..., out_features], without gradient."""
         product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(values, self._weight, self._bias, "none", [], "")

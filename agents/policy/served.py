@@ -29,7 +29,7 @@ def check_served(model: PreTrainedModel) -> None:
     name = type(model).__name__
     config = text_config(model)
     if config.is_encoder_decoder:
-        raise ValueError(_refusal(name, "it has an encoder, so its state is not one sequence of tokens"))
+        raise ValueError(f"{name} has an encoder, which is to read the prompt: make it a policy by EncoderDecoderPolicy")
     unknown = set(getattr(config, "layer_types", None) or ()) - _KNOWN_LAYERS
     if unknown:
         raise ValueError(_refusal(name, f"it has layers of the kind {sorted(unknown)[0]!r}"))

@@ -74,7 +74,7 @@ class SlotCache(Cache):
         self.num_slots = num_slots
         self.keys: list[torch.Tensor] = []
         self.values: list[torch.Tensor] = []
-        self._capacity = 0
+        self.capacity = 0
         self._span: slice | None = None
         self.num_columns = 0  # what a new token is shown, hidden columns included
         self._is_prefill = False
@@ -97,7 +97,7 @@ class SlotCache(Cache):
         self._positions = positions
         self._places = {}
         self._is_prefill = feed.is_prefill
-        self.num_columns = feed.width if feed.is_prefill else self._capacity
+        self.num_columns = feed.width if feed.is_prefill else self.capacity
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, layer_idx: int, *args: Any, **kwargs: Any
@@ -125,9 +125,7 @@ class SlotCache(Cache):
             store[self._slots, :, self._positions] = new.transpose(1, 2)
 
     def _read(self, store: torch.Tensor) -> torch.Tensor:
-        if self._span is not None:
-            return store[self._span]
-        return store[self._slots[:, 0]]
+        return store[self._slots[:, 0] if self._span is None else self._span, :, : self.num_columns]
 
     def move(self, sources: IntArray, targets: IntArray) -> None:
         """Copy whole slots to other slots."""
@@ -143,16 +141,16 @@ class SlotCache(Cache):
         return self.num_columns
 
     def _zeros(self, new: torch.Tensor) -> torch.Tensor:
-        return new.new_zeros(self.num_slots, new.shape[1], self._capacity, new.shape[3])
+        return new.new_zeros(self.num_slots, new.shape[1], self.capacity, new.shape[3])
 
     def _reserve(self, needed: int, limit: int) -> None:
-        if needed <= self._capacity:
+        if needed <= self.capacity:
             return
         columns = -(-needed // _GRAIN) * _GRAIN
-        self._capacity = max(needed, columns if columns + _GRAIN <= limit else limit)  # no growth by less than a grain
+        self.capacity = max(needed, columns if columns + _GRAIN <= limit else limit)  # no growth by less than a grain
         for stores in (self.keys, self.values):
             for layer, store in enumerate(stores):
-                larger = store.new_zeros(self.num_slots, store.shape[1], self._capacity, store.shape[3])
+                larger = store.new_zeros(self.num_slots, store.shape[1], self.capacity, store.shape[3])
                 larger[:, :, : store.shape[2]] = store
                 stores[layer] = larger
 
@@ -176,8 +174,7 @@ class SlotTable:
         """
         stays = active[self.rows] & ~fresh[self.rows]
         num_staying = int(stays.sum())
-        targets = np.flatnonzero(~stays[:num_staying])
-        sources = num_staying + np.flatnonzero(stays[num_staying:])
+        sources, targets = close_holes(stays)
         self.rows[targets] = self.rows[sources]
         self.held[targets] = self.held[sources]
         has_slot = np.zeros(self.num_rows, dtype=np.bool_)
@@ -209,7 +206,7 @@ class SlotTable:
         single = np.flatnonzero(counts == 1)
         turns = np.flatnonzero((counts > 1) & (self.held > 0))
         prompts, twins = self._distinct(np.flatnonzero((counts > 1) & (self.held == 0)), ids, counts)
-        groups = [single, *_by_length(prompts, counts[prompts]), turns]
+        groups = [single, *by_length(prompts, counts[prompts]), turns]
         return [Feed(group, self.held[group], counts[group]) for group in groups if len(group)], twins
 
     def _distinct(self, slots: IntArray, ids: IntArray, counts: IntArray) -> tuple[IntArray, Twins]:
@@ -223,7 +220,13 @@ class SlotTable:
         return slots[~is_copy], Twins(sources[is_copy], slots[is_copy])
 
 
-def _by_length(slots: IntArray, counts: IntArray) -> list[IntArray]:
+def close_holes(stays: BoolArray) -> tuple[IntArray, IntArray]:
+    """Return which slots to copy from and to, so that those that stay lie in the first slots, without holes."""
+    num_staying = int(stays.sum())
+    return num_staying + np.flatnonzero(stays[num_staying:]), np.flatnonzero(~stays[:num_staying])
+
+
+def by_length(slots: IntArray, counts: IntArray) -> list[IntArray]:
     """Split prompts into short and long ones where that saves more padding than another forward pass costs."""
     if len(slots) < 2:
         return [slots]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from agents.learning.best_of_n import BestOf, best_of_n
     from agents.learning.checkpoint import load, save
     from agents.learning.collect import collect
+    from agents.learning.demonstrations import References, demonstrations, reference_nll
     from agents.learning.held_out import evaluate
     from agents.learning.redistribution import redistribute
     from agents.learning.rollout import Rollout
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from agents.rloo import RLOO, RLOOConfig
     from agents.sb3 import CausalLMPolicy, EpisodeRolloutBuffer, KLRewards, SB3Agent, TextGenVecEnv, as_sb3
     from agents.soft_q import SoftQ, SoftQConfig
+    from agents.supervised import Supervised, SupervisedConfig
     from agents.uniform import Uniform
 
 HOMES = {  # public name: the file it lives in
@@ -53,6 +55,7 @@ HOMES = {  # public name: the file it lives in
     "PPOConfig": "ppo",
     "RLOO": "rloo",
     "RLOOConfig": "rloo",
+    "References": "learning.demonstrations",
     "Reinforce": "reinforce",
     "ReinforceConfig": "reinforce",
     "Rollout": "learning.rollout",
@@ -60,6 +63,8 @@ HOMES = {  # public name: the file it lives in
     "SoftQ": "soft_q",
     "SoftQConfig": "soft_q",
     "Stop": "learning.stopping",
+    "Supervised": "supervised",
+    "SupervisedConfig": "supervised",
     "TabularPolicy": "policy.tabular",
     "TextGenVecEnv": "sb3",
     "Uniform": "uniform",
@@ -67,11 +72,13 @@ HOMES = {  # public name: the file it lives in
     "best_of_n": "learning.best_of_n",
     "check_agent": "agent_check",
     "collect": "learning.collect",
+    "demonstrations": "learning.demonstrations",
     "evaluate": "learning.held_out",
     "exact_gradient": "policy.listing",
     "exact_objective": "policy.listing",
     "load": "learning.checkpoint",
     "redistribute": "learning.redistribution",
+    "reference_nll": "learning.demonstrations",
     "save": "learning.checkpoint",
     "train": "learning.train",
 }
@@ -98,6 +105,7 @@ __all__ = [
     "OnlineDPOConfig",
     "PPOConfig",
     "RLOOConfig",
+    "References",
     "Reinforce",
     "ReinforceConfig",
     "Rollout",
@@ -105,6 +113,8 @@ __all__ = [
     "SoftQ",
     "SoftQConfig",
     "Stop",
+    "Supervised",
+    "SupervisedConfig",
     "TabularPolicy",
     "TextGenVecEnv",
     "Uniform",
@@ -112,11 +122,13 @@ __all__ = [
     "best_of_n",
     "check_agent",
     "collect",
+    "demonstrations",
     "evaluate",
     "exact_gradient",
     "exact_objective",
     "load",
     "redistribute",
+    "reference_nll",
     "save",
     "train",
 ]

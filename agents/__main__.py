@@ -1,10 +1,17 @@
-"""Train, show, check and explain agents from the command line: `python -m agents train`, `write`, `demo`, `check` and `diagnose`."""
+"""Train, show, check and explain agents: `python -m agents supervise`, `train`, `write`, `demo`, `check` and `diagnose`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from text_env.commands.dispatch import dispatch
+
+
+def _supervise(arguments: Sequence[str]) -> int:
+    """Fine-tune a model on references, to start from."""
+    from agents.commands.run_supervise import main
+
+    return main(arguments)
 
 
 def _train(arguments: Sequence[str]) -> int:
@@ -43,6 +50,7 @@ def _diagnose(arguments: Sequence[str]) -> int:
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "supervise": _supervise,
     "train": _train,
     "write": _write,
     "demo": _demo,

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from agents.learning.collect import Env
     from agents.learning.rollout import Rollout
 
 Observation = Mapping[str, npt.NDArray[Any]]
@@ -56,4 +57,18 @@ class Agent(Protocol):
 
     def update(self, rollout: Rollout) -> dict[str, float]:
         """Learn from finished episodes and return what is worth logging."""
+        ...
+
+
+@runtime_checkable
+class Imitator(Protocol):
+    """Learn from episodes that somebody else wrote, whatever their scores: what an agent that does has besides the methods of `Agent`.
+
+    policy: what is trained, as in `agents.policy.protocol`.
+    """
+
+    policy: Any
+
+    def demonstrations(self, env: Env, num_episodes: int, seed: int | None = None) -> Rollout:
+        """Return the episodes of an update, which `train` gives it in place of its own."""
         ...

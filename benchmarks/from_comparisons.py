@@ -148,26 +148,14 @@ def _feedback(side: Side, options: FromComparisonsOptions) -> tuple[Any, float, 
 
 def _reward_model(side: Side, options: FromComparisonsOptions) -> Any:
     """Fit a reward model to what an annotator says of pairs that the untrained model wrote to the training prompts."""
+    from benchmarks.simulated_comparisons import compare_neighbours
     from feedback.learned.evidence import Gathering
     from feedback.reward_model import RewardModel
     from feedback.simulated import preset
-    from feedback.simulated.keyed_noise import content_keys
-    from feedback.simulated.tastes import as_taste, features_of, in_sets, utilities_of
-    from feedback.study.records import Passage
 
     episodes = _untrained(options, "train", 2 * options.num_comparisons, side.seed)
-    annotator = preset(side.preset, side.seed)
-    pairs = np.arange(len(episodes)).reshape(-1, 2)  # neighbours answer one prompt
-    keys = content_keys((each.prompt.text, each.response, "") for each in episodes)
-    utilities, steps = utilities_of(as_taste(GOLD), episodes, annotator.points)
-    features = in_sets(features_of([each.response for each in episodes], steps), pairs)
-    sides = np.random.default_rng(side.seed).choice([-1, 1], size=len(pairs))
-    said = annotator.compare(utilities[pairs], keys[pairs], features, shown_first=sides)
     gathering = Gathering()
-    for (first, second), value in zip(pairs, said.value, strict=True):
-        one, other = (Passage(episodes[at].prompt.text, episodes[at].response) for at in (first, second))
-        if not np.isnan(value) and one.id != other.id:
-            gathering.compare(one, other, float(value), annotator.name)
+    compare_neighbours(gathering, episodes, GOLD, preset(side.preset, side.seed), side.seed)
     model = RewardModel("tinylm", written_with="tinylm")
     model.fit(gathering.evidence())
     return model

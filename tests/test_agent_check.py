@@ -213,6 +213,15 @@ class NoisyLogprobs(Sound):
         return decision._replace(logprobs=(decision.logprobs + noise).astype(np.float32))
 
 
+class LetsScoresIn(Sound):
+    """Say that it imitates, and learn from scores all the same."""
+
+    policy = None
+
+    def demonstrations(self, env, num_episodes, seed=None):
+        raise NotImplementedError
+
+
 class CountsAbstentions(Sound):
     def counted(self, rollout):
         return np.full(len(rollout), rollout.is_scored.any())
@@ -469,6 +478,13 @@ BROKEN = [
         "CountsAbstentions",
         "learned different things from a rollout with 8 abstentions and the same without them, and then wrote other "
         "tokens with the same seed: leave episodes where is_scored is False out of the loss and of every baseline",
+    ),
+    (
+        "abstentions",
+        LetsScoresIn,
+        "LetsScoresIn",
+        "learned different things from a rollout and the same without any score, and then wrote other tokens with the same seed: "
+        "an agent with a method `demonstrations` imitates whatever it is given, so let no score into the loss",
     ),
     (
         "abstentions",

@@ -28,9 +28,10 @@ class EnvOptions:
     scoring: Scoring = "immediate"  # deferred = when a rollout is written: for slow sources and people; needed by comparisons
     prompts: str | None = None  # a .txt or .jsonl file, or a folder; None = the environment's own
     held_out_fraction: float | None = None  # share of the prompts kept for evaluation; None = the environment's own split
-    max_new_tokens: int = 32  # tokens a response may have
-    stop: tuple[str, ...] = ()  # texts that end a response
+    max_new_tokens: int | None = None  # tokens a response may have; None = the environment's own, mostly 32
+    stop: tuple[str, ...] = ()  # texts that end a response; none = the environment's own
     chat_template: bool = False  # show prompts to the model as chat messages
+    env_options: tuple[str, ...] = ()  # further arguments of the environment as NAME=VALUE, such as min_new_tokens=4
     num_envs: int = 64  # rows that are written side by side
     group_size: int = 1  # responses in a row that share a prompt
 
@@ -43,19 +44,27 @@ class EnvOptions:
             "feedback_kwargs": named_values(self.feedback_options) or None,
             "prompts": self.prompts,
             "held_out_fraction": self.held_out_fraction,
+            "max_new_tokens": self.max_new_tokens,
+            "stop": self.stop or None,
+            "chat_template": self.chat_template or None,
         }
+        own: dict[str, Any] = {
+            "num_envs": self.num_envs,
+            "tokenizer": self.model,
+            "split": split,
+            "group_size": self.group_size,
+            "scoring": self.scoring,
+        }
+        further = named_values(self.env_options)
+        taken = sorted(set(further) & (set(own) | set(optional)))
+        if taken:
+            raise ValueError(f"{', '.join(taken)} cannot be among env_options: there is an option for it, or the command sets it")
         return gym.make_vec(
             self.id,
-            num_envs=self.num_envs,
             autoreset_mode=gym.vector.AutoresetMode.DISABLED,
-            tokenizer=self.model,
-            split=split,
-            max_new_tokens=self.max_new_tokens,
-            stop=self.stop,
-            chat_template=self.chat_template,
-            group_size=self.group_size,
-            scoring=self.scoring,
+            **own,
             **{name: value for name, value in optional.items() if value is not None},
+            **further,
         )
 
 

@@ -44,15 +44,19 @@ class TrainOptions(Generic[Config]):
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command."""
-    options = read_options(arguments)
-    trained = run(options)
+    trained = run(read_options(arguments))
+    best = "" if trained.best_score is None else f", best score {trained.best_score:.3f}"
+    return report(trained, "train", best)
+
+
+def report(trained: Trained, program: str, best: str) -> int:
+    """Say how a training ended, and how to go on where it was interrupted; return the status to exit with."""
     console = Console(stderr=True)
-    how_on = f"python -m agents train --resume {trained.folder}"
+    how_on = f"python -m agents {program} --resume {trained.folder}"
     if trained.stopped_by == "interrupted":
         console.print(f"interrupted after {trained.num_updates} updates; go on with: {how_on}", highlight=False, soft_wrap=True)
         return 130
     reason = "" if trained.stopped_by == "updates" else f" ({trained.stopped_by})"
-    best = "" if trained.best_score is None else f", best score {trained.best_score:.3f}"
     console.print(f"done after {trained.num_updates} updates{reason}{best}: {trained.folder}", highlight=False, soft_wrap=True)
     return 0
 
@@ -105,18 +109,22 @@ def _evaluation_env(options: Any) -> VectorEnv | None:
     return env
 
 
-def read_options(arguments: Sequence[str]) -> Any:
-    """Read the options, those of the agent's own config among them; with --resume, those that the run began with are the defaults."""
+def read_options(arguments: Sequence[str], kind: type[TrainOptions[Any]] = TrainOptions, program: str = "train") -> Any:
+    """Read the options, those of the agent's own config among them; with --resume, those that the run began with are the defaults.
+
+    Args:
+        kind: of options, with their defaults. program: the command that reads them.
+    """
     resumed = _value_of("--resume", arguments)
     stored = _stored(Path(resumed), arguments) if resumed is not None else {}
-    agent = _value_of("--agent", arguments) or stored.get("agent", TrainOptions.agent)
+    agent = _value_of("--agent", arguments) or stored.get("agent", kind.agent)
     config = resolve(f"{agent}Config")
-    default = TrainOptions(config)
+    default = kind(config)
     if stored:
         parts = {name: replace(getattr(default, name), **_tuples(stored.pop(name))) for name in ("env", "policy", "stop_when", "config")}
         stored |= {"folder": None, "resume": Path(str(resumed))}
         default = replace(default, **stored, **parts)
-    return parse(TrainOptions[type(config)], arguments, "train", default)  # type: ignore[arg-type, misc]
+    return parse(kind[type(config)], arguments, program, default)  # type: ignore[index]
 
 
 def _stored(folder: Path, arguments: Sequence[str]) -> dict[str, Any]:

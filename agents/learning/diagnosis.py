@@ -123,6 +123,11 @@ def read_diary(folder: str | Path) -> Diary:
     metrics = [line for line in read_metrics(folder) if line["update"] > 0]
     if not metrics:
         raise ValueError(f"{folder} has no update yet: let it train for a few, and ask again")
+    if any("nll_nats_per_token" in line for line in metrics):
+        raise ValueError(
+            f"{folder} learned from references, and it is learning from scores that is explained here: "
+            "see whether held_out/nll_nats_per_token falls in its metrics.jsonl"
+        )
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     return Diary(metrics, [line for line in responses if line["split"] == "train"], config)
 

@@ -16,7 +16,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from agents.agent import Agent
+from agents.agent import Agent, Imitator
 from agents.learning.collect import Env, collect, version_of
 from agents.learning.recorder import pay
 from agents.learning.rollout import BoolArray, Rollout
@@ -68,7 +68,9 @@ class Rollouts(Protocol):
 
 
 def rollouts_of(env: Env, agent: Agent) -> Rollouts:
-    """Return what gives an agent's updates their episodes: written and judged at once, or late where the environment's source is."""
+    """Return what gives an agent's updates their episodes: what it imitates, or what it writes, judged at once or late."""
+    if isinstance(agent, Imitator):
+        return DemonstrationRollouts(env, agent)
     source = late_source(env)
     return PromptRollouts(env, agent) if source is None else LateRollouts(env, agent, source, type(agent).__name__)
 
@@ -87,6 +89,25 @@ class PromptRollouts:
     def metrics(self) -> dict[str, float]:
         """Return nothing: there is nothing to wait for."""
         return {}
+
+
+@dataclass
+class DemonstrationRollouts:
+    """Give an imitator what it is to imitate."""
+
+    env: Env
+    agent: Imitator
+    share_left_out: float = 0.0
+
+    def next(self, num_episodes: int, seeds: Iterator[int]) -> Rollout:
+        """Return `num_episodes` demonstrations, less those that are left out."""
+        rollout = self.agent.demonstrations(self.env, num_episodes, seed=next(seeds))
+        self.share_left_out = 1 - len(rollout) / num_episodes
+        return rollout
+
+    def metrics(self) -> dict[str, float]:
+        """Return which share of the last demonstrations was left out, because it does not fit the budget of tokens."""
+        return {"share_left_out": self.share_left_out}
 
 
 @dataclass

@@ -60,6 +60,12 @@ class Batch:
         rewards = kl_rewards(rollout.rewards, rollout.logprobs, reference, rollout.is_action, penalty)
         return cls(rollout, reference, rewards, num_episodes=len(rollout), num_tokens=int(rollout.is_action.sum()))
 
+    @classmethod
+    def alone(cls, rollout: Rollout) -> Batch:
+        """Make a batch of episodes that all count, for a loss without a reference: its log-probabilities are NaN."""
+        unknown = np.full(rollout.is_action.shape, np.nan)
+        return cls(rollout, unknown, rollout.rewards, num_episodes=len(rollout), num_tokens=int(rollout.is_action.sum()))
+
     def state(self) -> dict[str, Any]:
         """Return everything as tensors and numbers; texts are left out."""
         return {
@@ -115,6 +121,7 @@ def take_step(
     max_grad_norm: float,
     rows_per_backward: int,
     stop_kl: float = math.inf,
+    measured_by: Callable[[Batch, FloatArray, FloatArray], dict[str, float]] | None = None,
 ) -> dict[str, float]:
     """Add up gradients over parts of the batch, clip them, and take one step.
 
@@ -123,8 +130,9 @@ def take_step(
         max_grad_norm: each parameter group is scaled down to this norm.
         rows_per_backward: episodes in memory at a time; changes memory and rounding, nothing else.
         stop_kl: where the policy is already further than this from the one with the batch's old log-probabilities, no step is taken.
+        measured_by: what to measure, from batch, log-probabilities and entropies; None = `measure`.
 
-    Returns: the loss, the norms before clipping, and `measure` of the policy as it was *before* the step.
+    Returns: the loss, the norms before clipping, and what was measured of the policy as it was *before* the step.
     Raises FloatingPointError where the gradient is not finite; the weights are as before then.
     """
     optimizer.zero_grad(set_to_none=True)
@@ -142,7 +150,7 @@ def take_step(
         raise FloatingPointError(
             f"the gradient is not finite (loss {total}, norms {norms}): lower the learning rate or the weights of the penalties"
         )
-    measured = measure(batch, logprobs, entropy)
+    measured = (measured_by or measure)(batch, logprobs, entropy)
     if measured.get("update_kl_nats_per_token", 0.0) <= stop_kl:
         optimizer.step()
     named = {"grad_norm": norms[0]} | ({"critic_grad_norm": norms[1]} if len(norms) > 1 else {})

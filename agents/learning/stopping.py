@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, fields
 class Stop:
     """Hold what ends a training before its last update; None = never for this reason.
 
-    Scores are those of the evaluations where there are any, else means of the training episodes between checkpoints.
+    Scores are those of the evaluations where there are any, else means of the training episodes between checkpoints. Those of an agent that
+    imitates are minus the negative log-likelihood of what it imitates, in nats a token.
     """
 
     score: float | None = None  # stop when the mean score reaches this
@@ -49,13 +50,15 @@ class Progress:
         self.tokens += tokens
         self.seconds += now - self._began
         self._began = now
-        if "score" in line:
-            self.score_sum += line["score"]
+        worth = worth_in(line)
+        if worth is not None:
+            self.score_sum += worth
             self.num_scores += 1
 
     def judge(self, line: dict[str, float], min_gain: float = 0.0) -> bool:
         """Compare the held-out score, or else the mean training score since the last time, with the best; return whether it is better."""
-        score = line.get("held_out/score", self.score_sum / self.num_scores if self.num_scores else None)
+        held_out = worth_in(line, "held_out/")
+        score = held_out if held_out is not None else self.score_sum / self.num_scores if self.num_scores else None
         self.score_sum, self.num_scores = 0.0, 0
         gain = None if score is None or self.best_score is None else score - self.best_score
         has_gained = score is not None and (gain is None or gain > min_gain)
@@ -79,3 +82,9 @@ class Progress:
     def state(self) -> dict[str, float | int | None]:
         """Return the counters, from which an equal object is made."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "_began"}
+
+
+def worth_in(line: dict[str, float], prefix: str = "") -> float | None:
+    """Return what a line of metrics says of an agent, higher is better: minus the surprise of one that imitates, else the score."""
+    nll = line.get(f"{prefix}nll_nats_per_token")
+    return line.get(f"{prefix}score") if nll is None else -nll

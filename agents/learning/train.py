@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.agent import Agent
+from agents.agent import Agent, Imitator
 from agents.learning.collect import Env
+from agents.learning.demonstrations import nll_of
 from agents.learning.drift import feedback_state
 from agents.learning.held_out import evaluate
 from agents.learning.late import rollouts_of
@@ -30,7 +31,7 @@ class Trained:
         num_updates: in all, those of earlier parts of a resumed run included.
         stopped_by: "updates" (all were done), "score", "converged", "tokens", "seconds" or "interrupted".
         metrics: one dictionary per update of this part of the run, and one with "update" 0 for the evaluation before the first.
-        best_score: the highest mean score, of the evaluations where there were any.
+        best_score: the highest mean score, of the evaluations where there were any; of an agent that imitates see `Stop`.
     """
 
     folder: Path | None
@@ -60,6 +61,8 @@ def train(
 
     Each update has a seed of its own, made from `seed` and its number, so a run that was resumed gives the numbers of one that was not.
     Scores may come late (`agents.learning.late`): then an update learns from what was judged meanwhile, whoever wrote it.
+    An agent that imitates (`agents.agent.Imitator`) is given its demonstrations, which nobody is asked about, and evaluations also measure
+    how unlikely it finds those of held-out prompts.
     After Ctrl-C the last checkpoint is on disk and the function returns. Feedback that drifts is kept with it: a run that was resumed
     goes on at the time that it had come to.
 
@@ -139,6 +142,8 @@ def _check(num_updates: int, evaluate_every: int, can_resume: bool) -> None:
 def _held_out(env: Env, agent: Agent, num_episodes: int, run: Run, num_updates: int) -> dict[str, float]:
     """Evaluate, write down the responses, and return the measurements under names of their own."""
     measured, rollout = evaluate(env, agent, num_episodes)
+    if isinstance(agent, Imitator):
+        measured |= nll_of(agent.policy, agent.demonstrations(env, num_episodes, seed=0))
     run.write_responses(num_updates, "held_out", rollout)
     return {f"held_out/{name}": value for name, value in measured.items()}
 

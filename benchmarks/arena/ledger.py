@@ -1,8 +1,9 @@
 """Keep the rows of finished runs in a file that survives being killed: one line of JSON each, on the disk before the next run begins.
 
 A row holds: kind ("run", or "start" for a supervised start), suite, task, contender, seed, place (of task and contender in the suite),
-settings (all that decides the outcome), is_failed, error and traceback (of a failure, else null), stopped_by, spent, evaluation_spent, curve, final, extra, responses, headline,
-device, machine, versions, commit, seconds (of all of it), peak_megabytes, finished (time). A start has spent only.
+settings (all that decides the outcome), headline (what tables show), is_failed, error and traceback (of a failure, else null), stopped_by,
+spent, evaluation_spent, curve, final, extra, responses, device, machine, versions, commit, seconds (of all of it), peak_megabytes, finished
+(time). A start has spent, but no measurements.
 """
 
 from __future__ import annotations

@@ -170,9 +170,10 @@ def _outcome(row: Row) -> str:
         return f"FAILED, {row['error']}"
     if row["kind"] == "start":
         return f"{row['spent']['tokens']:,} tokens imitated"
-    kl = row["final"].get("kl_nats_per_response")
-    extra = "".join(f", {name} {found['mean']:.3f}" for name, found in row["extra"].items())
-    return f"score {row['final']['score']:+.3f}{extra}{'' if kl is None else f', KL {abs(kl) if abs(kl) < 0.005 else kl:.2f} nats'}, {row['spent']['tokens']:,} tokens"
+    shown = {"score": row["final"]["score"]} | {name: found["mean"] for name, found in row["extra"].items()}
+    if "kl_nats_per_response" in row["final"]:
+        shown["KL"] = round(row["final"]["kl_nats_per_response"], 3) + 0.0  # no -0.000
+    return f"{', '.join(f'{name} {value:.3f}' for name, value in shown.items())}, {row['spent']['tokens']:,} tokens"
 
 
 def _say(console: Console, text: str) -> None:

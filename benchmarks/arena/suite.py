@@ -105,7 +105,7 @@ class Contender:
     settings: Mapping[str, Any] = field(default_factory=dict)  # of its config, the same for all tasks
     settings_on: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # further ones by the task's model: sizes bear other rates
     policy: Mapping[str, Any] = field(default_factory=dict)  # arguments of the policy, such as temperature
-    start: Literal["model", "supervised"] = "model"  # what it starts from, and is held to by the penalty
+    start: Literal["model", "supervised", "task"] = "model"  # what the penalty holds it to as well; task = supervised where a task has that
     is_trained: bool = True  # False = evaluated as it starts
     best_of: int = 1  # responses to each held-out prompt, of which the feedback's favourite counts; all are charged
     tasks: tuple[str, ...] = ()  # names of those that it takes part in; () = all
@@ -142,15 +142,15 @@ class Run:
 
     @property
     def needs_start(self) -> bool:
-        """Say whether the supervised start of its task and seed must be there first."""
-        return self.contender.start == "supervised"
+        """Say whether it begins with the supervised start of its task and seed, which must be there first."""
+        return self.contender.start == "supervised" or (self.contender.start == "task" and self.task.start is not None)
 
     def settings(self) -> dict[str, Any]:
         """Return all that decides its outcome but the seed: what the contender's config is in the end, not how the suite came to it."""
         task, contender = asdict(self.task), asdict(self.contender)
         for name in ("headline", "budget", *(() if self.needs_start else ("start",))):
             del task[name]
-        for name in ("settings", "settings_on", "tasks"):
+        for name in ("settings", "settings_on", "tasks", "start"):
             del contender[name]
         config = asdict(self.contender.config(self.task.model))
         return {"task": task, "contender": contender, "config": config, "budget": asdict(self.budget), "device": self.device}

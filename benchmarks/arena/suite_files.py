@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -50,8 +51,11 @@ def check_names(suite: Suite) -> None:
     """
     for task in suite.tasks:
         where = f"suite {suite.name}, task {task.name}"
+        module, _, name = task.env.rpartition(":")
         try:
-            gym.spec(task.env)
+            if module:
+                importlib.import_module(module)  # as gym.make does
+            gym.spec(name)
         except (gym.error.Error, ModuleNotFoundError) as error:
             raise ValueError(f"{where}, env: {error}. Ours are {', '.join(_our_ids())}") from error
         named = {f"metrics.{name}": source for name, source in task.metrics.items()}
@@ -87,7 +91,7 @@ def _read_file(path: Path) -> Suite:
         raise ValueError(f"there is no file {path}; the suites that come with the package are {', '.join(named_suites())}") from error
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path} is no TOML: {error}") from error
-    suite: Suite = _made(Suite, content, f"{path.name}: ")
+    suite: Suite = _made(Suite, content, path.name)
     return suite
 
 
@@ -97,16 +101,21 @@ def _made(kind: Any, table: Mapping[str, Any], where: str) -> Any:
     names = [field.name for field in known]
     unknown = [name for name in table if name not in names]
     if unknown:
-        raise ValueError(f"{where}there is no key {unknown[0]!r}; there are {', '.join(names)}")
+        raise ValueError(f"{where}: there is no key {unknown[0]!r}; there are {', '.join(names)}")
     needed = [field.name for field in known if field.default is MISSING and field.default_factory is MISSING]
     missing = [name for name in needed if name not in table]
     if missing:
-        raise ValueError(f"{where}the key {missing[0]!r} is missing; it must be {_described(kinds[missing[0]])}")
-    values = {name: _read(value, kinds[name], f"{where}{name}") for name, value in table.items()}
+        raise ValueError(f"{where}: the key {missing[0]!r} is missing; it must be {_described(kinds[missing[0]])}")
+    values = {name: _read(value, kinds[name], _below(where, name)) for name, value in table.items()}
     try:
         return kind(**values)
     except ValueError as error:
-        raise ValueError(f"{where}{error}") from error
+        raise ValueError(f"{where}: {error}") from error
+
+
+def _below(where: str, name: str) -> str:
+    """Return how to call a key of a table: suite.toml: tasks[0].rows."""
+    return f"{where}.{name}" if ": " in where else f"{where}: {name}"
 
 
 def _read(value: Any, kind: Any, where: str) -> Any:
@@ -118,7 +127,7 @@ def _read(value: Any, kind: Any, where: str) -> Any:
     if kind is Source and isinstance(value, str):
         return Source(value)  # most need no options
     if is_dataclass(kind) and isinstance(value, dict):
-        return _made(kind, value, f"{where}.")
+        return _made(kind, value, where)
     if origin is tuple and isinstance(value, list):
         return tuple(_read(each, get_args(kind)[0], f"{where}[{place}]") for place, each in enumerate(value))
     if isinstance(origin, type) and issubclass(origin, Mapping) and isinstance(value, dict):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from benchmarks.__main__ import main
 from benchmarks.arena.ledger import RUNS, Ledger, read_rows, result_of
 from benchmarks.arena.recorded_run import REPOSITORY, commit_of, record
 from benchmarks.arena.run_command import RunOptions, chosen, run_suite, works_of
-from benchmarks.arena.scheduling import do_all
+from benchmarks.arena.scheduling import _fill, do_all
 from benchmarks.arena.single_run import play
 from benchmarks.arena.spending import ForwardCounter, Spent, used_up
 from benchmarks.arena.suite import Budget, Contender, Source, Suite, SupervisedStart, Task
@@ -299,6 +300,25 @@ def test_a_supervised_start_is_one_work_for_all_that_need_it_and_comes_first(tmp
     assert all(works.index(work) > [each.key for each in works].index(work.needs) for work in works if work.needs)
 
 
+class Untouched:
+    """Take work as a pool does, and never begin it."""
+
+    def submit(self, function, work):
+        return Future()
+
+
+def test_no_process_begins_what_needs_a_supervised_start_that_is_not_finished(tmp_path):
+    task = Task("reviews", "TextGen/Reviews-v0", start=SupervisedStart(100))
+    needing = replace(LEARNING, start="supervised")
+    waiting = works_of(Suite("s", (task,), (needing, replace(needing, name="b"), FROZEN), 1, Budget(tokens=9)).runs(), tmp_path)
+    running = {}
+    _fill(Untouched(), waiting, running, 3)
+    assert [work.key[1] for work in running.values()] == ["supervised start", "reference"]
+    running.clear()  # both are finished
+    _fill(Untouched(), waiting, running, 3)
+    assert [work.key[1] for work in running.values()] == ["reinforce", "b"]
+
+
 def test_a_folder_outside_of_git_has_no_commit(tmp_path):
     assert commit_of(tmp_path) == "unknown"
     assert not (REPOSITORY / ".git").exists() or commit_of(REPOSITORY)[:7].isalnum()
@@ -309,7 +329,7 @@ def test_a_folder_outside_of_git_has_no_commit(tmp_path):
 
 def test_a_contender_stands_out_only_where_its_interval_lies_above_all_others():
     assert clearly_best({"a": [0.9, 0.91, 0.9], "b": [0.1, 0.12, 0.1]}) == "a"
-    assert clearly_best({"a": [0.9, 0.1, 0.5], "b": [0.1, 0.12, 0.1]}) is None
+    assert clearly_best({"a": [0.55, 0.6, 0.65], "b": [0.4, 0.45, 0.5]}) is None  # 0.476 is not above 0.574, though 0.6 is
     assert clearly_best({"a": [0.9], "b": [0.1, 0.12]}) is None  # one seed has no interval
 
 
@@ -337,11 +357,10 @@ def test_the_numbers_do_not_depend_on_how_many_processes_there_are(tmp_path):
 
 @pytest.mark.slow
 def test_a_run_that_kills_its_process_fails_alone(tmp_path):
-    suite = replace(TINY, contenders=(replace(BRITTLE, settings={"kills": True}), LEARNING))
+    suite = replace(ONE, contenders=(replace(BRITTLE, settings={"kills": True}), LEARNING))
     assert run_suite(suite, RunOptions("", tmp_path), Console(quiet=True)) == 1
-    outcomes = {(row["contender"], row["seed"]): row["error"] for row in read_rows(tmp_path)}
-    assert outcomes["reinforce", 0] is None and outcomes["reinforce", 1] is None
-    assert "its process ended without a word" in outcomes["brittle", 0] and len(outcomes) == 4
+    outcomes = {row["contender"]: row["error"] for row in read_rows(tmp_path)}
+    assert outcomes["reinforce"] is None and "its process ended without a word" in outcomes["brittle"]
 
 
 @pytest.mark.slow

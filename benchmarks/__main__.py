@@ -1,4 +1,4 @@
-"""Compare agents from the command line: `python -m benchmarks compare`."""
+"""Compare agents from the command line: two by `python -m benchmarks compare`, many by `run` and `table`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,21 @@ def _compare(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"compare": _compare}
+def _run(arguments: Sequence[str]) -> int:
+    """Run a suite: agents by tasks by seeds at equal budgets, resumable, a row of results each."""
+    from benchmarks.arena.run_command import main
+
+    return main(arguments)
+
+
+def _table(arguments: Sequence[str]) -> int:
+    """Show what a suite's runs gave, as tables in Markdown with intervals over seeds."""
+    from benchmarks.arena.table_command import main
+
+    return main(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"compare": _compare, "run": _run, "table": _table}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -71,10 +71,10 @@ def peak_bytes(job: Job) -> int:
     for parameter in weights:
         parameter.detach().sum()  # the pages of a mapped file count only once they were read
     _give_back_free_memory()
-    before = _status("VmRSS")
+    before = status_bytes("VmRSS")
     MARK.write_text("5")  # VmHWM begins anew at what the process holds now
     side.write()
-    return _status("VmHWM") - before
+    return status_bytes("VmHWM") - before
 
 
 def _give_back_free_memory() -> None:
@@ -85,7 +85,8 @@ def _give_back_free_memory() -> None:
         trim(0)
 
 
-def _status(field: str) -> int:
+def status_bytes(field: str) -> int:
+    """Return a figure of the kernel about this process, such as VmRSS, what it holds now, or VmHWM, the most since the mark was set."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) * 1024
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import NoneType, UnionType
@@ -52,9 +53,6 @@ def read_side(text: str) -> Side:
     agent, *settings = text.split(",")
     if ":" not in agent:
         raise ValueError(f"{agent!r} is neither a folder nor an agent: {HOW}")
-    blank = resolve(f"{agent}Config")
-    if not is_dataclass(blank) or isinstance(blank, type):
-        raise ValueError(f"{agent}Config must be a dataclass of settings with defaults, got {blank!r}")
     given: dict[str, str] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -63,7 +61,24 @@ def read_side(text: str) -> Side:
         if name in given:
             raise ValueError(f"{name} is set twice in {text!r}")
         given[name] = value
-    return Side(text, agent, _configured(blank, given, agent), None)
+    return Side(text, agent, read_config(agent, given), None)
+
+
+def read_config(agent: str, given: Mapping[str, str]) -> Any:
+    """Return the settings of an agent, those given as text and the defaults of the others.
+
+    Errors: ValueError for an unknown agent, an unknown field, or a value that its field does not take.
+    """
+    blank = resolve(f"{agent}Config")
+    if not is_dataclass(blank) or isinstance(blank, type):
+        raise ValueError(f"{agent}Config must be a dataclass of settings with defaults, got {blank!r}")
+    kinds = get_type_hints(type(blank))
+    known = [field.name for field in fields(blank) if field.init]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        have = f"it has {', '.join(known)}" if known else "it has none"
+        raise ValueError(f"{agent} has no setting {', '.join(unknown)}; {have}")
+    return type(blank)(**{name: read_value(text, kinds[name], f"{name} of {agent}") for name, text in given.items()})
 
 
 def read_value(text: str, kind: Any, name: str) -> Any:
@@ -75,17 +90,6 @@ def read_value(text: str, kind: Any, name: str) -> Any:
         for choice in _choices(text, option):
             return choice
     raise ValueError(f"{name} must be {_describe(kind)}, got {text!r}")
-
-
-def _configured(blank: Any, given: dict[str, str], agent: str) -> Any:
-    """Return a config like `blank` but for what is given as text."""
-    kinds = get_type_hints(type(blank))
-    known = [field.name for field in fields(blank) if field.init]
-    unknown = [name for name in given if name not in known]
-    if unknown:
-        have = f"it has {', '.join(known)}" if known else "it has none"
-        raise ValueError(f"{agent} has no setting {', '.join(unknown)}; {have}")
-    return type(blank)(**{name: read_value(text, kinds[name], f"{name} of {agent}") for name, text in given.items()})
 
 
 def _choices(text: str, kind: Any) -> list[Any]:

@@ -13,6 +13,19 @@ def resolve(name: str, **kwargs: Any) -> Any:
 
     Errors: ValueError for a malformed name, an unknown module or attribute, or arguments for something that is not a class.
     """
+    found = find(name)
+    if isinstance(found, type):
+        return found(**kwargs)
+    if kwargs:
+        raise ValueError(f"{name!r} is not a class, so it takes no arguments, got {kwargs}")
+    return found
+
+
+def find(name: str) -> Any:
+    """Import "module:Name" and return it as it is, a class too.
+
+    Errors: ValueError for a malformed name, an unknown module or attribute.
+    """
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
         raise ValueError(f'a name must look like "module:Name", got {name!r}')
@@ -28,10 +41,6 @@ def resolve(name: str, **kwargs: Any) -> Any:
             public = sorted(public_name for public_name in vars(module) if not public_name.startswith("_"))
             raise ValueError(f"module {module_name!r} has no {attribute!r}; it has {', '.join(public)}")
         found = getattr(found, part)
-    if isinstance(found, type):
-        return found(**kwargs)
-    if kwargs:
-        raise ValueError(f"{name!r} is not a class, so it takes no arguments, got {kwargs}")
     return found
 
 

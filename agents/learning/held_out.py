@@ -36,13 +36,18 @@ def evaluate(env: Env, agent: Agent, num_episodes: int, seed: int = 0, rows_per_
     """
     with held_still(env) as times:
         rollout = collect(env, agent, num_episodes, seed=seed)
-    measured = describe(rollout) | times
+    return measure_rollout(agent, rollout, rows_per_chunk) | times, rollout
+
+
+def measure_rollout(agent: Agent, rollout: Rollout, rows_per_chunk: int = 16) -> dict[str, float]:
+    """Return the measurements of `evaluate`, of responses at hand that the agent wrote."""
+    measured = describe(rollout)
     scored = rollout.scores[rollout.is_scored]
     if len(scored) > 1:
         measured["score_standard_error"] = float(scored.std(ddof=1) / np.sqrt(len(scored)))
     measured |= _against_reference(getattr(agent, "policy", None), rollout, rows_per_chunk)
     own = [turn for episode in rollout.episodes if episode is not None for turn in episode.turns[::2] or (episode.response,)]
-    return measured | {"distinct_2": distinct_bigrams(own)}, rollout
+    return measured | {"distinct_2": distinct_bigrams(own)}
 
 
 def distinct_bigrams(texts: Sequence[str]) -> float:

@@ -28,8 +28,8 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
     feedback source (a rule, a model, a person) judges it, and its score is the reward.
 
     ## Action Space
-    `Discrete(V)`: a token id. With a constraint (`min_new_tokens`, `banned_tokens`, `allowed_tokens`, `choices`, or ids that
-    have no token) `action_masks()` and `info["action_mask"]` [V] say which are allowed; another one is a ValueError.
+    `Discrete(V)`: a token id. With a constraint (`min_new_tokens`, `banned_tokens`, `allowed_tokens`, `choices`, `pattern`,
+    `json_schema`, `word_list`, or ids that have no token) `action_masks()` and `info["action_mask"]` [V] say which are allowed; another one is a ValueError.
 
     ## Observation Space
     `Dict`, each of shape (L,), L = max_prompt_tokens + max_new_tokens, right-padded:

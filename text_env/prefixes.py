@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from text_env.constraint import Constraint
 from text_env.episode import Ending, Episode, IntArray, Prompt
 from text_env.kept import HoldsObjects
 from text_env.masks import BoolArray, Masks
@@ -45,7 +46,7 @@ class Prefixes(HoldsObjects):
         num_rows: int,
         tokens: Tokens,
         prompts: Prompts,
-        masks: Masks,
+        masks: Masks | Constraint,
         *,
         max_new_tokens: int,
         stop: Sequence[str] = (),
@@ -190,7 +191,7 @@ class Prefixes(HoldsObjects):
             at = int(np.flatnonzero((chosen < 0) | (chosen >= vocab_size))[0])
             raise ValueError(f"an action must be a token id from 0 to {vocab_size - 1}, got {int(chosen[at])} in row {int(rows[at])}")
         if self.masks.restricts:
-            allowed = self.masks.table[self._mask_state[rows], chosen]
+            allowed = self.masks.allows(self._mask_state[rows], chosen)
             if not allowed.all():
                 at = int(np.flatnonzero(~allowed)[0])
                 piece = self.tokens.pieces.get(int(chosen[at]), "no token")
@@ -248,14 +249,15 @@ class Prefixes(HoldsObjects):
                 raise ValueError(f"partner must return texts or None, got {reply!r} for episode {int(self.episode_index[row])}")
             ids = self.tokens.encode(reply) if reply else self.ids[row, :0]
             at = int(self.length[row])
-            if len(ids) == 0 or at + len(ids) >= self._limit[row]:
+            num_left = int(self._limit[row]) - at - len(ids)
+            if len(ids) == 0 or num_left < self.masks.shortest:
                 self.ended_by[row] = code  # nothing said, or no room left for an answer: the agent's own ending stands
                 continue
             self.ids[row, at : at + len(ids)] = ids
             self.attention_mask[row, at : at + len(ids)] = 1
             self.length[row] = self._turn[row] = at + len(ids)
             self.ended_by[row] = WRITING
-            self._mask_state[row] = self.masks.start(1)[0]
+            self._mask_state[row] = self.masks.resume(1, num_left)[0]
         return ended_rows[self.ended_by[ended_rows] != WRITING]
 
 

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from feedback.compared import Compared
     from feedback.compose import Clipped, Otherwise, WeightedSum
     from feedback.contains import Contains, Matches
+    from feedback.digit_sum import DigitSum
     from feedback.drifting import Drifting
     from feedback.exact_match import ExactMatch
+    from feedback.json_fields import JsonFields
     from feedback.length_window import LengthWindow
     from feedback.people import HumanFeedback
     from feedback.refitted import Refitted
@@ -33,10 +35,12 @@ _HOMES = {
     "Clipped": "compose",
     "Compared": "compared",
     "Contains": "contains",
+    "DigitSum": "digit_sum",
     "DistinctNGrams": "repetition",
     "Drifting": "drifting",
     "ExactMatch": "exact_match",
     "HumanFeedback": "people",
+    "JsonFields": "json_fields",
     "LengthWindow": "length_window",
     "Matches": "contains",
     "Otherwise": "compose",
@@ -60,10 +64,12 @@ __all__ = [
     "Clipped",
     "Compared",
     "Contains",
+    "DigitSum",
     "DistinctNGrams",
     "Drifting",
     "ExactMatch",
     "HumanFeedback",
+    "JsonFields",
     "LengthWindow",
     "Matches",
     "Otherwise",

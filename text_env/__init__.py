@@ -73,3 +73,10 @@ register(
     vector_entry_point="text_env.tasks.exact_env:ExactVectorEnv",
     kwargs={"rule": "count"},
 )
+# Write under hard constraints by mask, which every response keeps, and soft goals by score.
+register(
+    id="TextGen/Constrained-v0",
+    entry_point="text_env.tasks.constrained_env:ConstrainedEnv",
+    vector_entry_point="text_env.tasks.constrained_env:ConstrainedVectorEnv",
+    kwargs={"kind": "json"},
+)

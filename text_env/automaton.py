@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,15 +53,18 @@ def automaton_of(expression: str, shown: str) -> Automaton:
         raise ModuleNotFoundError('constraints on the text need outlines-core: pip install "textgen-gym[constraints]"', name=error.name) from error
     end = 256
     try:
-        index = Index(f"(?:{expression})", Vocabulary(end, {bytes([byte]): [byte] for byte in range(end)}))
+        # Without \z the first of several ways to match wins and the others are dropped: a|ab would lose ab. And a text that may be empty
+        # has no start of its own beside \z, so a letter comes first, which is read here.
+        index = Index(rf"a(?:{expression})\z", Vocabulary(end, {bytes([byte]): [byte] for byte in range(end)}))
     except ValueError as error:
         raise ValueError(
             f"{shown} cannot be compiled: {error}. Look-around, references to groups and word boundaries are not regular; "
             "a pattern that matches no text has no automaton"
         ) from error
     edges = {state: {byte: to for byte, to in row.items() if byte != end} for state, row in index.get_transitions().items()}
+    start = edges.pop(index.get_initial_state())[ord("a")]
     finals = set(index.get_final_states())
-    states = sorted({index.get_initial_state(), *edges, *finals, *(to for row in edges.values() for to in row.values())})
+    states = sorted({start, *edges, *finals, *(to for row in edges.values() for to in row.values())})
     if len(states) > MAX_STATES:
         raise ValueError(f"{shown} needs {len(states)} states, more than {MAX_STATES}: repeat less, or leave lengths open")
     number = {state: place for place, state in enumerate(states)}
@@ -68,7 +72,7 @@ def automaton_of(expression: str, shown: str) -> Automaton:
     for state, row in edges.items():
         steps[number[state], list(row)] = [number[to] for to in row.values()]
     is_final = np.asarray([state in finals for state in states] + [False])
-    return Automaton(steps, is_final, number[index.get_initial_state()])
+    return Automaton(steps, is_final, number[start])
 
 
 def rust_syntax(pattern: str) -> str:
@@ -80,7 +84,8 @@ def rust_syntax(pattern: str) -> str:
     if not isinstance(pattern, str):
         raise ValueError(f"pattern must be a regular expression as a text, got {pattern!r}")
     try:
-        re.compile(pattern, re.ASCII)
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # of sets in sets, which `re` may read otherwise one day
+            re.compile(pattern, re.ASCII)
     except re.error as error:
         raise ValueError(f"pattern {pattern!r} is not a regular expression: {error}") from error
     out, place = [], 0
@@ -97,6 +102,8 @@ def _outside(pattern: str, place: int) -> tuple[str, int]:
         return _escape(pattern, place), place + 2
     if here == "(" and pattern.startswith("(?", place) and not pattern.startswith(("(?:", "(?P<"), place):
         raise ValueError(f"pattern {pattern!r} has a group {pattern[place : place + 4]!r}: only (...), (?:...) and (?P<name>...) are regular")
+    if here in "^$":
+        raise ValueError(f"pattern {pattern!r} has {here!r} at character {place}: the whole response is matched anyway, so leave it out")
     repetition = _REPETITION.match(pattern, place)
     if here in "*+?" or repetition:
         piece = repetition[0] if repetition else here

@@ -71,6 +71,10 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
         self.observation_space = observation_space(self.writing.prefixes)
         self.action_space = action_space(self.writing.prefixes)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.action_space = action_space(self.writing.prefixes)  # a copied space would know of no row
+
     @property
     def tokens(self) -> Tokens:
         """Return the tokenizer."""

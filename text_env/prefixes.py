@@ -169,6 +169,12 @@ class Prefixes(HoldsObjects):
         allowed[is_parked] = True
         return allowed
 
+    def drawable(self) -> BoolArray:
+        """Return which tokens each row may choose next, [N, V]; for rows that do not write, those that may begin an episode."""
+        state = self.masks.start(self.num_rows)
+        state[self._writing] = self._mask_state[self._writing]
+        return self.masks.of(state)
+
     def episodes(self, rows: IntArray) -> list[Episode]:
         """Return what these rows hold, decoded in one call; `ending` is None for rows that still write."""
         texts = self.tokens.decode_rows(self._responses(rows))

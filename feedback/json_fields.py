@@ -1,0 +1,63 @@
+"""Judge how far a JSON response agrees with a JSON reference, field by field."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from feedback.source import Source
+
+if TYPE_CHECKING:
+    from text_env.episode import Episode
+
+
+class JsonFields(Source):
+    """Score the share of a reference's fields that the response's JSON object has, from 0 to 1; the best of several references counts.
+
+    score = mean over the reference's fields of s,   s = |a ∩ b| / |a ∪ b| for two lists (as sets), else 1 if a = b, and 0 if not
+
+    A prompt's references are JSON objects as texts. A prompt without one leaves the source without an opinion. A response that is no JSON
+    object, the empty one included, scores 0; fields that the reference does not have are not judged. Cost: microseconds.
+    Gamed by: values that are most common in the references, whatever the prompt says; further fields of any content.
+    Errors: ValueError for a reference that is no JSON object or has no fields.
+    """
+
+    low: float = 0.0
+    high: float = 1.0
+    unit: str = "share of fields that agree"
+
+    def __call__(self, episodes: Sequence[Episode]) -> list[float | None]:
+        """Return how far each response agrees with its prompt's references."""
+        return [self._score(episode) for episode in episodes]
+
+    def _score(self, episode: Episode) -> float | None:
+        references = [_reference(text) for text in episode.prompt.references]
+        if not references:
+            return None
+        response = _object(episode.response)
+        if response is None:
+            return 0.0
+        return max(sum(_agreement(response.get(name), value) for name, value in each.items()) / len(each) for each in references)
+
+
+def _reference(text: str) -> dict[str, Any]:
+    content = _object(text)
+    if not content:
+        raise ValueError(f"a reference must be a JSON object with at least one field, got {text!r}")
+    return content
+
+
+def _object(text: str) -> dict[str, Any] | None:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _agreement(given: Any, wanted: Any) -> float:
+    if not isinstance(wanted, list) or not isinstance(given, list):
+        return float(type(given) is type(wanted) and given == wanted)
+    ours, theirs = ({json.dumps(item, sort_keys=True) for item in items} for items in (given, wanted))
+    return len(ours & theirs) / len(ours | theirs) if ours | theirs else 1.0

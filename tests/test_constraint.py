@@ -264,7 +264,9 @@ def sentencepiece_tokenizer():
     from tokenizers import AddedToken, Tokenizer, decoders, models
 
     pieces = ["<unk>", "</s>", "▁", "a", "b", "▁a", "▁ab", "ab", "▁▁", *(f"<0x{byte:02X}>" for byte in range(256))]
-    tokenizer = Tokenizer(models.BPE(vocab={piece: id for id, piece in enumerate(pieces)}, merges=[], unk_token="<unk>", byte_fallback=True))
+    tokenizer = Tokenizer(
+        models.BPE(vocab={piece: id for id, piece in enumerate(pieces)}, merges=[], unk_token="<unk>", byte_fallback=True)
+    )
     tokenizer.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(content=" ", left=1, right=0)]
     )

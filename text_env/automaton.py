@@ -50,7 +50,9 @@ def automaton_of(expression: str, shown: str) -> Automaton:
     try:
         from outlines_core import Index, Vocabulary
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('constraints on the text need outlines-core: pip install "textgen-gym[constraints]"', name=error.name) from error
+        raise ModuleNotFoundError(
+            'constraints on the text need outlines-core: pip install "textgen-gym[constraints]"', name=error.name
+        ) from error
     end = 256
     try:
         # Without \z the first of several ways to match wins and the others are dropped: a|ab would lose ab. And a text that may be empty
@@ -101,7 +103,9 @@ def _outside(pattern: str, place: int) -> tuple[str, int]:
     if here == "\\":
         return _escape(pattern, place), place + 2
     if here == "(" and pattern.startswith("(?", place) and not pattern.startswith(("(?:", "(?P<"), place):
-        raise ValueError(f"pattern {pattern!r} has a group {pattern[place : place + 4]!r}: only (...), (?:...) and (?P<name>...) are regular")
+        raise ValueError(
+            f"pattern {pattern!r} has a group {pattern[place : place + 4]!r}: only (...), (?:...) and (?P<name>...) are regular"
+        )
     if here in "^$":
         raise ValueError(f"pattern {pattern!r} has {here!r} at character {place}: the whole response is matched anyway, so leave it out")
     repetition = _REPETITION.match(pattern, place)
@@ -159,7 +163,9 @@ def schema_expression(schema: Any) -> str:
     try:
         from outlines_core.json_schema import build_regex_from_schema
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError('constraints on the text need outlines-core: pip install "textgen-gym[constraints]"', name=error.name) from error
+        raise ModuleNotFoundError(
+            'constraints on the text need outlines-core: pip install "textgen-gym[constraints]"', name=error.name
+        ) from error
     try:
         return str(build_regex_from_schema(text))
     except (TypeError, ValueError) as error:

@@ -140,7 +140,9 @@ class Constraint:
         if shortest > self._budget:
             return f"the shortest text that matches {shown} takes {shortest} tokens, more than max_new_tokens={self._budget}"
         least = self._minimum if len(self._ends) else self._budget
-        return f"no text that matches {shown} takes between {least} and max_new_tokens={self._budget} tokens: change the limits or the pattern"
+        return (
+            f"no text that matches {shown} takes between {least} and max_new_tokens={self._budget} tokens: change the limits or the pattern"
+        )
 
 
 def _classes(automaton: Automaton, tokens: Tokens, usable: set[int]) -> tuple[IntArray, IntArray]:
@@ -155,7 +157,10 @@ def _classes(automaton: Automaton, tokens: Tokens, usable: set[int]) -> tuple[In
     chunks = [np.arange(low, min(low + STATES_AT_ONCE, dead)) for low in range(0, dead, STATES_AT_ONCE)]
     parts = [_grouped(targets) for targets in _walks(automaton, later, chunks)]
     at_first = [spelling.first.get(id, b"") for id in ids.tolist()]
-    parts += [_grouped(np.full((1, len(ids)), dead)), *(_grouped(row) for row in _walks(automaton, at_first, [np.asarray([automaton.start])]))]
+    parts += [
+        _grouped(np.full((1, len(ids)), dead)),
+        *(_grouped(row) for row in _walks(automaton, at_first, [np.asarray([automaton.start])])),
+    ]
     group = np.zeros(len(ids), dtype=np.int64)
     members = group[:1]
     for number, _ in parts:

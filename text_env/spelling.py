@@ -46,11 +46,12 @@ def spelling_of(tokens: Tokens) -> Spelling:
     before = tokens.decode([anchor])
     alone_texts = tokens.decode_rows([[id] for id in ids])
     after_texts = tokens.decode_rows([[anchor, id] for id in ids])
-    raw = _raw_bytes(tokens)
+    is_part = [REPLACEMENT in alone or REPLACEMENT in after for alone, after in zip(alone_texts, after_texts, strict=True)]
+    raw = _raw_bytes(tokens, [id for id, part in zip(ids, is_part, strict=True) if part])
     first: dict[int, bytes] = {}
     later: dict[int, bytes] = {}
-    for id, alone_text, after_text in zip(ids, alone_texts, after_texts, strict=True):
-        if REPLACEMENT in alone_text or REPLACEMENT in after_text:
+    for id, alone_text, after_text, part in zip(ids, alone_texts, after_texts, is_part, strict=True):
+        if part:
             if id in raw:
                 first[id] = later[id] = raw[id]
             continue
@@ -77,11 +78,12 @@ def _anchor(tokens: Tokens) -> int:
     raise ValueError(f"no token of {tokens.name!r} writes a text, so there is nothing that a constraint on the text could allow")
 
 
-def _raw_bytes(tokens: Tokens) -> dict[int, bytes]:
-    """Return the bytes of pieces that spell bytes: `<0xC3>`, or GPT-2's letters for bytes where the decoder reads those."""
-    letters = _byte_letters() if _reads_byte_letters(tokens) else {}
+def _raw_bytes(tokens: Tokens, ids: list[int]) -> dict[int, bytes]:
+    """Return the bytes of those pieces that spell bytes: `<0xC3>`, or GPT-2's letters for bytes where the decoder reads those."""
+    letters = _byte_letters() if ids and _reads_byte_letters(tokens) else {}
     raw = {}
-    for id, piece in tokens.pieces.items():
+    for id in ids:
+        piece = tokens.pieces[id]
         fallback = _FALLBACK.fullmatch(piece)
         if letters:
             is_spelled = all(letter in letters for letter in piece)

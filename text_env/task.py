@@ -105,7 +105,9 @@ class Task(HoldsObjects):
             "max_new_tokens": self.max_new_tokens,
         }
         found = self._expression()
-        return Masks(tokens, choices=self.choices, **limits) if found is None else Constraint(automaton_of(*found), found[1], tokens, **limits)
+        return (
+            Masks(tokens, choices=self.choices, **limits) if found is None else Constraint(automaton_of(*found), found[1], tokens, **limits)
+        )
 
     def _expression(self) -> tuple[str, str] | None:
         """Return the expression that a response must match, and what to call it; None where there is none."""

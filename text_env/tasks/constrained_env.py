@@ -29,7 +29,7 @@ SENTENCE = ("the", "a", "it", "was", "is", "and", "but", "very", "not", "film", 
 
 
 class ConstrainedEnv(TextGenEnv):
-    """Write what a constraint allows, and of that what scores well.
+    r"""Write what a constraint allows, and of that what scores well.
 
     ## Description
     The constraint is kept by masks, whatever the agent does: `action_masks()` allows only tokens after which the response can still be
@@ -39,7 +39,7 @@ class ConstrainedEnv(TextGenEnv):
       5, "words": one to three of six words}. Score: the share of fields that agree with the mood asked for
       (`feedback.json_fields:JsonFields`; 5 stars and fine, great, nice for a good one, 1 star and awful, dull, poor for a bad one), from 0
       to 1. The prompt decides what is best, so a response that ignores it scores at most half on average.
-    - "pattern": a telephone number, ` \\d\\d\\d-\\d\\d\\d\\d`. Score: its digits' sum over 63 (`feedback.digit_sum:DigitSum`), from 0 to 1.
+    - "pattern": a telephone number, ` \d\d\d-\d\d\d\d`. Score: its digits' sum over 63 (`feedback.digit_sum:DigitSum`), from 0 to 1.
     - "words": a sentence out of 18 words. Score: its sentiment (`feedback.sentiment:Sentiment`), from -1 to 1.
 
     Everything else is as in `TextGenEnv`. `outlines-core` is needed: `pip install "textgen-gym[constraints]"`.
@@ -53,9 +53,9 @@ class ConstrainedEnv(TextGenEnv):
 
     | kind | random | best |
     |---|---|---|
-    | json | FLOOR_JSON | 1 (the reference) |
-    | pattern | FLOOR_PATTERN | 1 (all nines) |
-    | words | FLOOR_WORDS | BEST_WORDS |
+    | json | 0.31 | 1 (the reference) |
+    | pattern | 0.40 | 1 (all nines) |
+    | words | 0.12 | at least 0.99 (`great` twelve times) |
 
     ## Arguments
     kind: "json", "pattern" or "words". Further those of `TextGenEnv`; `pattern`, `json_schema` or `word_list` and `feedback` given here win

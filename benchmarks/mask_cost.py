@@ -60,7 +60,8 @@ class Decoding:
         dtype = "bfloat16" if has_bfloat16_instructions(torch.device("cpu")) else "float32"
         self.policy = CausalPolicy(model, compute_dtype=dtype, device="cpu", reference=None)
         assert self.policy.tokens is not None
-        self.is_end = list(self.policy.tokens.eos_ids)
+        self.ends = list(self.policy.tokens.eos_ids)
+        self.other = next(id for id in self.policy.tokens.pieces if id not in self.ends)
         self.env: Any = gym.make_vec(
             "TextGen-v0",
             num_envs=settings.rows,
@@ -77,7 +78,7 @@ class Decoding:
 
     def append(self) -> None:
         """Put the chosen tokens into the rows; an end token is replaced, so that all rows go on."""
-        self.chosen[np.isin(self.chosen, self.is_end)] = max(self.is_end) + 1
+        self.chosen[np.isin(self.chosen, self.ends)] = self.other
         self.observation = self.env.step(self.chosen)[0]
 
     def decode(self) -> None:

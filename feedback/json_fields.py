@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 class JsonFields(Source):
     """Score the share of a reference's fields that the response's JSON object has, from 0 to 1; the best of several references counts.
 
-    score = mean over the reference's fields of s,   s = |a ∩ b| / |a ∪ b| for two lists (as sets), else 1 if a = b, and 0 if not
+    score = mean over the reference's fields of s,   s = |a and b| / |a or b| for two lists (as sets), else 1 if a = b, and 0 if not
 
-    A prompt's references are JSON objects as texts. A prompt without one leaves the source without an opinion. A response that is no JSON
-    object, the empty one included, scores 0; fields that the reference does not have are not judged. Cost: microseconds.
+    A prompt's references are JSON objects as texts; others are passed over, and a prompt without one leaves the source without an opinion.
+    A response that is no JSON object, the empty one included, scores 0; fields that the reference does not have are not judged.
+    Cost: microseconds.
     Gamed by: values that are most common in the references, whatever the prompt says; further fields of any content.
-    Errors: ValueError for a reference that is no JSON object or has no fields.
     """
 
     low: float = 0.0
@@ -32,20 +32,13 @@ class JsonFields(Source):
         return [self._score(episode) for episode in episodes]
 
     def _score(self, episode: Episode) -> float | None:
-        references = [_reference(text) for text in episode.prompt.references]
+        references = [each for text in episode.prompt.references if (each := _object(text))]
         if not references:
             return None
         response = _object(episode.response)
         if response is None:
             return 0.0
         return max(sum(_agreement(response.get(name), value) for name, value in each.items()) / len(each) for each in references)
-
-
-def _reference(text: str) -> dict[str, Any]:
-    content = _object(text)
-    if not content:
-        raise ValueError(f"a reference must be a JSON object with at least one field, got {text!r}")
-    return content
 
 
 def _object(text: str) -> dict[str, Any] | None:

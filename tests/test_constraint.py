@@ -107,10 +107,10 @@ def test_responses_in_a_vocabulary_of_forty_nine_thousand_tokens_match(pattern):
 
 @pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_every_response_is_json_of_the_schema(tokenizer):
-    finished = random_walk(3000, json_schema=SCHEMA, tokenizer=tokenizer, max_new_tokens=64)
+    finished = random_walk(5000, json_schema=SCHEMA, tokenizer=tokenizer, max_new_tokens=64)
     assert len(finished) > 50
     assert all(follows_schema(response) for response, _ in finished)
-    assert len({response for response, _ in finished}) > 40
+    assert {len(json.loads(response)["words"]) for response, _ in finished} == {0, 1, 2}
 
 
 def test_a_schema_may_be_given_as_its_text():
@@ -188,7 +188,7 @@ def test_the_masks_allow_all_responses_that_fit_and_no_others(pattern, banned, m
     alphabet = [letter for letter in "abc" if ord(letter) not in banned]
     expected = completions(pattern, alphabet, 5, minimum, END not in banned)
     if not expected:
-        with pytest.raises(ValueError, match="pattern|'"):
+        with pytest.raises(ValueError, match=r"no text that matches|no way to write"):
             constraint_of(pattern, tokens, max_new_tokens=5, min_new_tokens=minimum, banned_tokens=banned)
         return
     constraint = constraint_of(pattern, tokens, max_new_tokens=5, min_new_tokens=minimum, banned_tokens=banned)

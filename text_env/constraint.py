@@ -28,7 +28,7 @@ class Constraint:
         tokens: the tokenizer.
         min_new_tokens, banned_tokens, allowed_tokens, max_new_tokens: as in `Masks`.
 
-    F[0] = the final states,   F[r] = those of them that may end  ∪  states with an allowed token that leads into F[r - 1]
+    F[0] = the final states,   F[r] = those of them that may end, and the states with an allowed token that leads into F[r - 1]
 
     A token is allowed with r tokens left where it leads into F[r - 1], an end token in a final state. Rows begin in F[max_new_tokens].
 

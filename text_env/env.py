@@ -29,7 +29,8 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
 
     ## Action Space
     `Discrete(V)`: a token id. With a constraint (`min_new_tokens`, `banned_tokens`, `allowed_tokens`, `choices`, `pattern`,
-    `json_schema`, `word_list`, or ids that have no token) `action_masks()` and `info["action_mask"]` [V] say which are allowed; another one is a ValueError.
+    `json_schema`, `word_list`, or ids that have no token) `action_masks()` and `info["action_mask"]` [V] say which are allowed;
+    another one is a ValueError, and `action_space.sample()` draws allowed ones.
 
     ## Observation Space
     `Dict`, each of shape (L,), L = max_prompt_tokens + max_new_tokens, right-padded:

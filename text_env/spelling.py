@@ -1,7 +1,7 @@
 """Say which bytes each token writes, so that what a response will read can be followed while it is being written.
 
-A token may write a part of a character (byte-level pieces, byte fallback), or other bytes at the beginning of a text than inside one (pieces
-that carry a leading space which decoding drops). Both are taken from the tokenizer's own decoding, and checked against it.
+A token may write a part of a character (byte-level pieces, byte fallback), or other bytes at the beginning of a text than inside one
+(pieces that carry a leading space which decoding drops). Both are taken from the tokenizer's own decoding, and checked against it.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ class JsonFields(Source):
 
     score = mean over the reference's fields of s,   s = |a and b| / |a or b| for two lists (as sets), else 1 if a = b, and 0 if not
 
-    A prompt's references are JSON objects as texts; others are passed over, and a prompt without one leaves the source without an opinion.
+    A prompt's references are JSON objects as texts; nothing agrees with another one. A prompt without any leaves the source without opinion.
     A response that is no JSON object, the empty one included, scores 0; fields that the reference does not have are not judged.
     Cost: microseconds.
     Gamed by: values that are most common in the references, whatever the prompt says; further fields of any content.
@@ -32,13 +32,14 @@ class JsonFields(Source):
         return [self._score(episode) for episode in episodes]
 
     def _score(self, episode: Episode) -> float | None:
-        references = [each for text in episode.prompt.references if (each := _object(text))]
-        if not references:
+        if not episode.prompt.references:
             return None
+        references = [each for text in episode.prompt.references if (each := _object(text))]
         response = _object(episode.response)
         if response is None:
             return 0.0
-        return max(sum(_agreement(response.get(name), value) for name, value in each.items()) / len(each) for each in references)
+        scores = [sum(_agreement(response.get(name), value) for name, value in each.items()) / len(each) for each in references]
+        return max(scores, default=0.0)
 
 
 def _object(text: str) -> dict[str, Any] | None:

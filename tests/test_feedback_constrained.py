@@ -53,8 +53,8 @@ def test_true_is_not_one_where_a_number_is_wanted():
 
 
 @pytest.mark.parametrize("reference", ["", "[1]", "{}", "3", "Paris"])
-def test_references_that_are_no_objects_with_fields_are_passed_over(reference):
-    assert JsonFields()([with_reference('{"a": 1}', reference), with_reference('{"a": 1}', reference, '{"a": 1}')]) == [None, 1.0]
+def test_references_that_are_no_objects_with_fields_agree_with_nothing(reference):
+    assert JsonFields()([with_reference('{"a": 1}', reference), with_reference('{"a": 1}', reference, '{"a": 1}')]) == [0.0, 1.0]
 
 
 def test_json_fields_is_gamed_by_further_fields_and_by_the_most_common_values():

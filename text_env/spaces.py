@@ -36,17 +36,26 @@ def action_spaces(prefixes: Prefixes) -> spaces.MultiDiscrete:
 class AllowedTokens(spaces.Discrete):
     """Draw from the tokens that may come next, so that a random walk, as checkers take it, keeps the rules.
 
-    It holds all tokens, the masked ones too. A copy is a plain `Discrete`: it knows of no row.
+    It holds all tokens, the masked ones too. A copy is a plain `Discrete`: it knows of no row. The first draw after `seed()` is of tokens
+    that may begin an episode: Gymnasium's checker seeds, draws and only then resets.
     """
 
     def __init__(self, size: int, prefixes: Prefixes) -> None:
-        super().__init__(size)
         self._prefixes = prefixes
+        self._begins = False
+        super().__init__(size)
+
+    def seed(self, seed: int | None = None) -> Any:
+        """Seed what is drawn; the next draw is of tokens that may begin an episode."""
+        self._begins = True
+        return super().seed(seed)
 
     def sample(self, mask: Any = None, probability: Any = None) -> Any:
         """Return a token: of those that may come next, unless a mask or probabilities are given."""
         if mask is None and probability is None:
-            mask = self._prefixes.drawable()[0].astype(np.int8)
+            masks = self._prefixes.masks.of(self._prefixes.masks.start(1)) if self._begins else self._prefixes.drawable()
+            self._begins = False
+            mask = masks[0].astype(np.int8)
         return super().sample(mask, probability)
 
     def __reduce__(self) -> tuple[Any, ...]:

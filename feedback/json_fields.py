@@ -17,7 +17,7 @@ class JsonFields(Source):
 
     score = mean over the reference's fields of s,   s = |a and b| / |a or b| for two lists (as sets), else 1 if a = b, and 0 if not
 
-    A prompt's references are JSON objects as texts; nothing agrees with another one. A prompt without any leaves the source without opinion.
+    References are JSON objects as texts; nothing agrees with another one. A prompt without any leaves the source without opinion.
     A response that is no JSON object, the empty one included, scores 0; fields that the reference does not have are not judged.
     Cost: microseconds.
     Gamed by: values that are most common in the references, whatever the prompt says; further fields of any content.

@@ -54,9 +54,10 @@ class AllowedTokens(spaces.Discrete):
         """Return a token: of those that may come next, unless a mask or probabilities are given."""
         if mask is None and probability is None:
             masks = self._prefixes.masks.of(self._prefixes.masks.start(1)) if self._begins else self._prefixes.drawable()
-            self._begins = False
             mask = masks[0].astype(np.int8)
-        return super().sample(mask, probability)
+        drawn = super().sample(mask, probability)
+        self._begins = False  # last: the first draw of all seeds the space itself
+        return drawn
 
     def __reduce__(self) -> tuple[Any, ...]:
         return spaces.Discrete, (int(self.n),)

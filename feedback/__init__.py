@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from feedback.contains import Contains, Matches
     from feedback.copying import Copying
     from feedback.dialogue_score import DialogueScore
+    from feedback.digit_sum import DigitSum
     from feedback.drifting import Drifting
     from feedback.exact_match import ExactMatch
     from feedback.grammar import Grammar
+    from feedback.json_fields import JsonFields
     from feedback.judge_model import JudgeModel
     from feedback.length_window import LengthWindow
     from feedback.people import HumanFeedback
@@ -52,6 +54,7 @@ _HOMES = {
     "Contains": "contains",
     "Copying": "copying",
     "DialogueScore": "dialogue_score",
+    "DigitSum": "digit_sum",
     "DistinctNGrams": "repetition",
     "Drifting": "drifting",
     "EachTurn": "turns",
@@ -61,6 +64,7 @@ _HOMES = {
     "FleschReadingEase": "readability",
     "Grammar": "grammar",
     "HumanFeedback": "people",
+    "JsonFields": "json_fields",
     "JudgeModel": "judge_model",
     "LengthWindow": "length_window",
     "Matches": "contains",
@@ -96,6 +100,7 @@ __all__ = [
     "Contains",
     "Copying",
     "DialogueScore",
+    "DigitSum",
     "DistinctNGrams",
     "Drifting",
     "EachTurn",
@@ -105,6 +110,7 @@ __all__ = [
     "FleschReadingEase",
     "Grammar",
     "HumanFeedback",
+    "JsonFields",
     "JudgeModel",
     "LengthWindow",
     "Matches",

@@ -225,7 +225,7 @@ def test_a_generator_of_ones_own_is_not_called_global(source):
 # A path that exists on one machine only. A web address may hold such a folder: then a name, a dot or a colon precedes it.
 MACHINE_PATH = re.compile(r"(?<![\w.:/~}>-])(?:/(?:work|root|home|Users|tmp|opt|mnt|private)/\w|[A-Z]:\\(?!n)\w)")
 BINARY = {".safetensors", ".png", ".gz", ".pdf", ".ico", ".wav", ".bin"}
-NOT_OURS = {".git", ".venv", "runs", "build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+NOT_OURS = {".git", ".venv", "runs", "build", "dist", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis"}
 
 
 def text_files() -> list[Path]:

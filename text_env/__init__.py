@@ -101,3 +101,10 @@ register(
     vector_entry_point="text_env.tasks.dialogue_env:DialogueVectorEnv",
     kwargs={"kind": "sayings"},
 )
+# Write under hard constraints by mask, which every response keeps, and soft goals by score.
+register(
+    id="TextGen/Constrained-v0",
+    entry_point="text_env.tasks.constrained_env:ConstrainedEnv",
+    vector_entry_point="text_env.tasks.constrained_env:ConstrainedVectorEnv",
+    kwargs={"kind": "json"},
+)

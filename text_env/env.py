@@ -28,8 +28,9 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
     feedback source (a rule, a model, a person) judges it, and its score is the reward.
 
     ## Action Space
-    `Discrete(V)`: a token id. With a constraint (`min_new_tokens`, `banned_tokens`, `allowed_tokens`, `choices`, or ids that
-    have no token) `action_masks()` and `info["action_mask"]` [V] say which are allowed; another one is a ValueError.
+    `Discrete(V)`: a token id. With a constraint (`min_new_tokens`, `banned_tokens`, `allowed_tokens`, `choices`, `pattern`,
+    `json_schema`, `word_list`, or ids that have no token) `action_masks()` and `info["action_mask"]` [V] say which are allowed;
+    another one is a ValueError, and `action_space.sample()` draws allowed ones.
 
     ## Observation Space
     `Dict`, each of shape (L,), L = max_prompt_tokens + max_new_tokens, right-padded:
@@ -70,6 +71,10 @@ class TextGenEnv(KeepsSpec, gym.Env[Observation, np.int64]):
         self.writing = Writing(make_task(options), num_rows=1)
         self.observation_space = observation_space(self.writing.prefixes)
         self.action_space = action_space(self.writing.prefixes)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.action_space = action_space(self.writing.prefixes)  # a copied space would know of no row
 
     @property
     def tokens(self) -> Tokens:

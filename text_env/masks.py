@@ -31,6 +31,8 @@ class Masks:
     Errors: ValueError for ids outside the vocabulary, contradictory options, or a mask that leaves nothing to choose.
     """
 
+    shortest = 1  # tokens that a later turn of a dialogue needs
+
     def __init__(
         self,
         tokens: Tokens,
@@ -41,24 +43,9 @@ class Masks:
         choices: Sequence[str] | None = None,
         max_new_tokens: int,
     ) -> None:
-        if not 0 <= min_new_tokens <= max_new_tokens:
-            raise ValueError(f"min_new_tokens must be between 0 and max_new_tokens={max_new_tokens}, got {min_new_tokens}")
-        vocab_size = tokens.vocab_size
-        for name, ids in (("banned_tokens", banned_tokens), ("allowed_tokens", allowed_tokens or ())):
-            wrong = [id for id in ids if not 0 <= id < vocab_size]
-            if wrong:
-                raise ValueError(f"{name} must be ids between 0 and {vocab_size - 1}, got {wrong[:5]}")
-        without = sorted(set(allowed_tokens or ()) - set(tokens.pieces))
-        if without:
-            raise ValueError(f"allowed_tokens must be ids that have a token, {without[:5]} have none in {tokens.name!r}")
+        checked_ids(tokens, min_new_tokens, banned_tokens, allowed_tokens, max_new_tokens)
         if choices is not None and (min_new_tokens or banned_tokens or allowed_tokens is not None):
             raise ValueError("choices fix every token, so they cannot be combined with min_new_tokens, banned_tokens or allowed_tokens")
-        if allowed_tokens is not None and not allowed_tokens:
-            raise ValueError("allowed_tokens must name at least one token, got none")
-        contradiction = set(banned_tokens) & set(allowed_tokens or ())
-        if contradiction:
-            raise ValueError(f"tokens {sorted(contradiction)[:5]} are both banned and allowed: take them out of one of the lists")
-        self._min_new_tokens = min_new_tokens
         self._edges: tuple[IntArray, IntArray] | None = None
         if choices is not None:
             self.table, self._edges = _trie_of(choices, tokens, max_new_tokens)
@@ -76,6 +63,10 @@ class Masks:
         """Return the state [count] of rows that have written nothing."""
         return np.zeros(count, dtype=np.int64)
 
+    def resume(self, count: int, num_left: int) -> IntArray:
+        """Return the state [count] of rows that begin another turn, with so many tokens left: as at the beginning."""
+        return self.start(count)
+
     def advance(self, state: IntArray, actions: IntArray) -> IntArray:
         """Return the state [n] after one more token each."""
         if self._edges is not None:
@@ -88,6 +79,30 @@ class Masks:
     def of(self, state: IntArray) -> BoolArray:
         """Return which tokens may come next: [n, V], True = allowed."""
         return self.table[state]
+
+    def allows(self, state: IntArray, actions: IntArray) -> BoolArray:
+        """Return whether each row may choose its action: [n]."""
+        return np.asarray(self.table[state, actions])
+
+
+def checked_ids(
+    tokens: Tokens, min_new_tokens: int, banned_tokens: Collection[int], allowed_tokens: Collection[int] | None, max_new_tokens: int
+) -> None:
+    """Refuse a minimum above the budget, ids that have no token, and lists that contradict each other."""
+    if not 0 <= min_new_tokens <= max_new_tokens:
+        raise ValueError(f"min_new_tokens must be between 0 and max_new_tokens={max_new_tokens}, got {min_new_tokens}")
+    for name, ids in (("banned_tokens", banned_tokens), ("allowed_tokens", allowed_tokens or ())):
+        wrong = [id for id in ids if not 0 <= id < tokens.vocab_size]
+        if wrong:
+            raise ValueError(f"{name} must be ids between 0 and {tokens.vocab_size - 1}, got {wrong[:5]}")
+    without = sorted(set(allowed_tokens or ()) - set(tokens.pieces))
+    if without:
+        raise ValueError(f"allowed_tokens must be ids that have a token, {without[:5]} have none in {tokens.name!r}")
+    if allowed_tokens is not None and not allowed_tokens:
+        raise ValueError("allowed_tokens must name at least one token, got none")
+    contradiction = set(banned_tokens) & set(allowed_tokens or ())
+    if contradiction:
+        raise ValueError(f"tokens {sorted(contradiction)[:5]} are both banned and allowed: take them out of one of the lists")
 
 
 def _static_table(tokens: Tokens, min_new_tokens: int, banned: Collection[int], allowed: Collection[int] | None) -> BoolArray:

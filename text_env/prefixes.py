@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from text_env.constraint import Constraint
 from text_env.episode import Ending, Episode, IntArray, Prompt
 from text_env.kept import HoldsObjects
 from text_env.masks import BoolArray, Masks
@@ -50,7 +51,7 @@ class Prefixes(HoldsObjects):
         num_rows: int,
         tokens: Tokens,
         prompts: Prompts,
-        masks: Masks,
+        masks: Masks | Constraint,
         *,
         max_new_tokens: int,
         stop: Sequence[str] = (),
@@ -177,6 +178,12 @@ class Prefixes(HoldsObjects):
         allowed[is_parked] = True
         return allowed
 
+    def drawable(self) -> BoolArray:
+        """Return which tokens each row may choose next, [N, V]; for rows that do not write, those that may begin an episode."""
+        state = self.masks.start(self.num_rows)
+        state[self._writing] = self._mask_state[self._writing]
+        return self.masks.of(state)
+
     def episodes(self, rows: IntArray) -> list[Episode]:
         """Return what these rows hold, decoded in one call; `ending` is None for rows that still write."""
         texts = self.tokens.decode_rows(self._written(rows, self.prompt_length))
@@ -200,7 +207,7 @@ class Prefixes(HoldsObjects):
             at = int(np.flatnonzero((chosen < 0) | (chosen >= vocab_size))[0])
             raise ValueError(f"an action must be a token id from 0 to {vocab_size - 1}, got {int(chosen[at])} in row {int(rows[at])}")
         if self.masks.restricts:
-            allowed = self.masks.table[self._mask_state[rows], chosen]
+            allowed = self.masks.allows(self._mask_state[rows], chosen)
             if not allowed.all():
                 at = int(np.flatnonzero(~allowed)[0])
                 piece = self.tokens.pieces.get(int(chosen[at]), "no token")
@@ -264,7 +271,8 @@ class Prefixes(HoldsObjects):
             words = reply or ""
             ids = self.tokens.encode(self._as_turn(words, code == BY_EOS)) if words else self.ids[row, :0]
             at = int(self.length[row])
-            if len(ids) == 0 or at + len(ids) >= self._limit[row]:
+            num_left = int(self._limit[row]) - at - len(ids)
+            if len(ids) == 0 or num_left < self.masks.shortest:
                 self.ended_by[row] = code  # nothing said, or no room left for an answer: the agent's own ending stands
                 continue
             self.ids[row, at : at + len(ids)] = ids
@@ -272,7 +280,7 @@ class Prefixes(HoldsObjects):
             self.length[row] = self._turn[row] = at + len(ids)
             self._said[row] = (*conversation.turns, words)
             self.ended_by[row] = WRITING
-            self._mask_state[row] = self.masks.start(1)[0]
+            self._mask_state[row] = self.masks.resume(1, num_left)[0]
         return ended_rows[self.ended_by[ended_rows] != WRITING]
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+from text_env.automaton import automaton_of, rust_syntax, schema_expression, word_list_pattern
+from text_env.constraint import Constraint
 from text_env.kept import HoldsObjects
 from text_env.masks import Masks
 from text_env.prefixes import AsTurn, Partner, Prefixes
@@ -15,6 +17,7 @@ from text_env.scoring import Judge, OnError
 from text_env.tokens import Tokens, load_tokens
 
 OnAbstain = Literal["zero", "truncate"]
+CONSTRAINTS = ("pattern", "json_schema", "word_list")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,9 @@ class Task(HoldsObjects):
     banned_tokens: Collection[int] = ()  # ids that are never allowed
     allowed_tokens: Collection[int] | None = None  # the only ids allowed besides end tokens; None = all
     choices: Sequence[str] | None = None  # the only responses allowed; None = any
+    pattern: str | None = None  # regular expression that the whole response must match (Python's, under re.ASCII); None = any
+    json_schema: dict[str, Any] | str | None = None  # the response must be JSON of this schema; None = any
+    word_list: Sequence[str] | None = None  # the only words allowed, one space between two; None = any
     group_size: int = 1  # episodes in a row of starts that share a prompt
     on_abstain: OnAbstain = "zero"  # reward 0.0 and info["scored"] False; "truncate": end the episode as truncated
     on_error: OnError = "raise"  # "abstain": ask again one by one, let only the failing episode abstain
@@ -85,19 +91,11 @@ class Task(HoldsObjects):
             on_long_prompt=self.on_long_prompt,
             chat_template=self.chat_template,
         )
-        masks = Masks(
-            tokens,
-            min_new_tokens=self.min_new_tokens,
-            banned_tokens=self.banned_tokens,
-            allowed_tokens=self.allowed_tokens,
-            choices=self.choices,
-            max_new_tokens=self.max_new_tokens,
-        )
         return Prefixes(
             num_rows,
             tokens,
             prompts,
-            masks,
+            self._masks(tokens),
             max_new_tokens=self.max_new_tokens,
             stop=self.stop,
             group_size=self.group_size,
@@ -110,6 +108,38 @@ class Task(HoldsObjects):
         if self.chat_template is not False:
             return tokens.chat_turn
         return partial(_formatted, self.partner_format or "{}")
+
+    def _masks(self, tokens: Tokens) -> Masks | Constraint:
+        """Make what restricts the next token: a constraint on the text, or a table of masks."""
+        limits = {
+            "min_new_tokens": self.min_new_tokens,
+            "banned_tokens": self.banned_tokens,
+            "allowed_tokens": self.allowed_tokens,
+            "max_new_tokens": self.max_new_tokens,
+        }
+        found = self._expression()
+        return (
+            Masks(tokens, choices=self.choices, **limits) if found is None else Constraint(automaton_of(*found), found[1], tokens, **limits)
+        )
+
+    def _expression(self) -> tuple[str, str] | None:
+        """Return the expression that a response must match, and what to call it; None where there is none."""
+        given = [name for name in (*CONSTRAINTS, "choices") if getattr(self, name) is not None]
+        if not set(given) & set(CONSTRAINTS):
+            return None
+        if len(given) > 1:
+            raise ValueError(f"a response can be held to one of {', '.join((*CONSTRAINTS, 'choices'))}, got {' and '.join(given)}")
+        name = given[0]
+        if self.stop:
+            raise ValueError(f"{name} cannot be combined with stop={list(self.stop)!r}: a stop string would cut the text that must match")
+        if self.partner is not None and self.min_new_tokens:
+            raise ValueError(f"{name}, min_new_tokens and a partner cannot be combined: put the least length of a turn into the constraint")
+        if self.pattern is not None:
+            return rust_syntax(self.pattern), f"pattern {self.pattern!r}"
+        if self.json_schema is not None:
+            return schema_expression(self.json_schema), "json_schema"
+        assert self.word_list is not None
+        return rust_syntax(word_list_pattern(self.word_list)), "word_list"
 
     def judge(self) -> Judge:
         """Make the part that asks the feedback source; a name is resolved here, when the environment is made."""

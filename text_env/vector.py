@@ -17,7 +17,7 @@ from text_env.episode import Episode, IntArray, Judgement
 from text_env.kept import KeepsSpec
 from text_env.masks import BoolArray
 from text_env.rendering import WIDTH, render_ansi, render_human, terminal_colour, terminal_width
-from text_env.spaces import action_space, observation_space
+from text_env.spaces import action_space, action_spaces, observation_space
 from text_env.tokens import Tokens
 from text_env.writing import NEEDS_RESET, Observation, Outcome, Writing
 
@@ -74,9 +74,14 @@ class TextGenVectorEnv(KeepsSpec, VectorEnv[Observation, IntArray, Any]):
         self.single_observation_space = observation_space(self.writing.prefixes)
         self.single_action_space = action_space(self.writing.prefixes)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.action_space = action_spaces(self.writing.prefixes)
         self._all_rows: IntArray = np.arange(num_envs)
         self._ended: IntArray = self._all_rows[:0]  # rows that the next step resets (NEXT_STEP)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self.single_action_space = action_space(self.writing.prefixes)  # a copied space would know of no row
+        self.action_space = action_spaces(self.writing.prefixes)
 
     @property
     def tokens(self) -> Tokens:

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.agent import Decision
+from agents.learning.mask_table import MaskTable
 from agents.learning.rollout import Rollout
 from agents.policy.logprobs import ActionMasks
 from text_env.episode import Ending, Episode, Judgement
@@ -43,8 +44,7 @@ class Recorder:
         self.bootstrap = np.zeros(num_episodes)
         self.endings: list[Ending | None] = [None] * num_episodes
         self.episodes: list[Episode | None] = [None] * num_episodes
-        self._mask_table: dict[bytes, int] = {}
-        self._mask_rows: list[BoolArray] = []
+        self._masks = MaskTable()
         self._mask_index = np.zeros((num_episodes, width), dtype=np.int64)
 
     def begin(self, rows: IntArray, observation: dict[str, npt.NDArray[Any]], info: dict[str, Any]) -> None:
@@ -80,7 +80,7 @@ class Recorder:
                 self.values = np.zeros_like(self.logprobs)
             self.values[slots, columns] = decision.values[rows]
         if action_mask is not None:
-            self._mask_index[slots, columns] = self._mask_numbers(action_mask[rows])
+            self._mask_index[slots, columns] = self._masks.numbers(action_mask[rows])
         # The environment may have appended a partner's words after the choice, so the new length is read, not counted.
         self.length[rows] = observation["attention_mask"][rows].sum(axis=1, dtype=np.int64)
 
@@ -113,7 +113,7 @@ class Recorder:
         is_action = self.is_action[:, :columns]
         places = np.minimum(self.prompt_lengths[:, None] + np.arange(columns), tokens.shape[1] - 1)
         actions = np.where(is_action, np.take_along_axis(tokens, places, axis=1), 0)
-        masks = ActionMasks(np.stack(self._mask_rows), self._mask_index[:, :columns]) if self._mask_rows else None
+        masks = ActionMasks(self._masks.table, self._mask_index[:, :columns]) if len(self._masks) else None
         return Rollout(
             tokens=tokens,
             prompt_lengths=self.prompt_lengths,
@@ -134,18 +134,6 @@ class Recorder:
             episodes=tuple(self.episodes),
             masks=masks,
         )
-
-    def _mask_numbers(self, action_mask: BoolArray) -> IntArray:
-        """Return the number of each row's mask in the table of different masks, entering new ones."""
-        packed = np.packbits(action_mask, axis=1)
-        different, first, place = np.unique(packed, axis=0, return_index=True, return_inverse=True)
-        numbers = np.zeros(len(different), dtype=np.int64)
-        for number, key in enumerate(row.tobytes() for row in different):
-            if key not in self._mask_table:
-                self._mask_table[key] = len(self._mask_rows)
-                self._mask_rows.append(action_mask[first[number]].copy())
-            numbers[number] = self._mask_table[key]
-        return numbers[place.reshape(-1)]
 
 
 def pay(rewards: FloatArray, is_action: BoolArray, judgement: Judgement, pays: bool, move: bool) -> None:

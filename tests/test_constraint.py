@@ -213,7 +213,17 @@ def test_the_agent_begins_the_pattern_anew_after_the_partners_turn():
         _, _, over, _, info = env.step(allowed[0])
     # a third turn would have 0 tokens left after the partner's answer
     assert written == [*b"ab", END, *b"ab", END]
-    assert (info["response"], info["ending"]) == ("ab?ab", "eos") or info["response"].startswith("ab")
+    assert (info["response"], info["ending"]) == ("ab?ab", "eos")
+
+
+def test_a_turn_that_the_budget_has_no_room_for_is_not_begun():
+    for budget, num_turns in ((7, 1), (8, 2)):
+        env = make(pattern="abc", partner=lambda conversations: ["?"] * len(conversations), max_new_tokens=budget)
+        env.reset(seed=0)
+        over = False
+        while not over:
+            _, _, over, _, info = env.step(int(np.flatnonzero(env.unwrapped.action_masks())[0]))
+        assert info["response"] == "?".join(["abc"] * num_turns)
 
 
 @pytest.mark.parametrize(

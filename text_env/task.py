@@ -111,7 +111,7 @@ class Task(HoldsObjects):
 
     def _masks(self, tokens: Tokens) -> Masks | Constraint:
         """Make what restricts the next token: a constraint on the text, or a table of masks."""
-        limits = {
+        limits: dict[str, Any] = {
             "min_new_tokens": self.min_new_tokens,
             "banned_tokens": self.banned_tokens,
             "allowed_tokens": self.allowed_tokens,

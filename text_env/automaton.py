@@ -48,7 +48,7 @@ def automaton_of(expression: str, shown: str) -> Automaton:
         shown: what to call it in messages.
     """
     try:
-        from outlines_core import Index, Vocabulary  # type: ignore[import-untyped]
+        from outlines_core import Index, Vocabulary
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'constraints on the text need outlines-core: pip install "textgen-gym[constraints]"', name=error.name
@@ -161,7 +161,7 @@ def schema_expression(schema: Any) -> str:
         raise ValueError(f"json_schema must be a dictionary or its JSON text, got {schema!r}")
     _check_schema(content)
     try:
-        from outlines_core.json_schema import build_regex_from_schema  # type: ignore[import-untyped]
+        from outlines_core.json_schema import build_regex_from_schema
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             'constraints on the text need outlines-core: pip install "textgen-gym[constraints]"', name=error.name

@@ -124,7 +124,7 @@ def _conversations(language: str) -> tuple[tuple[str, list[str]], ...]:
     known = corpus_languages()
     if language not in known:
         raise ValueError(f"the corpus has no language {language!r}; it has {', '.join(known)}")
-    import yaml  # type: ignore[import-untyped]  # a dependency of transformers
+    import yaml  # a dependency of transformers
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C where it was built, six times as fast
     found = []

@@ -60,7 +60,7 @@ class NumberWords:
 
 def in_words(number: int, language: str) -> str:
     """Return a number in the words of a language."""
-    from num2words import num2words  # type: ignore[import-untyped]
+    from num2words import num2words
 
     return str(num2words(number, lang=language))
 

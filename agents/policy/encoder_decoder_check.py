@@ -9,6 +9,7 @@ import torch
 from transformers import PreTrainedModel
 
 from agents.policy.architecture import project
+from agents.policy.draws import Draws
 from agents.policy.encoding import EncoderDecoderReader
 from agents.policy.sampler import Sampler
 
@@ -51,7 +52,7 @@ def _forward_and_stepped(model: PreTrainedModel, reader: EncoderDecoderReader) -
     generator = np.random.default_rng(0)
     ids = generator.integers(0, min(model.config.vocab_size, 10_000), (3, int(prompts.max()) + _STEPS))
     columns = np.arange(ids.shape[1])
-    memory = reader.memory(3, object(), torch.Generator())
+    memory = reader.memory(3, object(), Draws.of(0))
     expected, stepped = [], []
     for step in range(_STEPS):
         active, written = begins <= step, np.maximum(step - begins, 0)

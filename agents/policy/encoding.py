@@ -146,7 +146,7 @@ class EncoderDecoderReader:
         cohort.responses.aim(feed, positions.expand(num_rows, -1), limit)
         cohort.held += width
         hidden = _run(
-            model.get_decoder(),
+            model.get_decoder(),  # type: ignore[no-untyped-call]
             on_device(new, self.device),
             attention_mask=self.visible.mask(positions, cohort.held),
             # once keys and values of the prompts are kept, states only say that there is an encoder
@@ -172,7 +172,7 @@ class EncoderDecoderReader:
         opening = np.broadcast_to(self.opening, (len(batch.tokens), len(self.opening)))
         decoder_ids = np.concatenate([opening, np.take_along_axis(batch.tokens, places, 1)], axis=1)
         hidden = _run(
-            model.get_decoder(),
+            model.get_decoder(),  # type: ignore[no-untyped-call]
             on_device(decoder_ids, self.device),
             encoder_hidden_states=states[on_device(inverse.reshape(-1), self.device)],
             encoder_attention_mask=visible,

@@ -22,7 +22,7 @@ _GRAIN = 16  # columns by which the cache grows
 _COST_OF_A_PASS = 64  # padding tokens that cost about as much as a forward pass of their own
 
 
-def on_device(array: IntArray, device: torch.device) -> torch.Tensor:
+def on_device(array: npt.NDArray[Any], device: torch.device) -> torch.Tensor:
     """Move an array of numbers to a device."""
     return torch.from_numpy(np.ascontiguousarray(array)).to(device)
 

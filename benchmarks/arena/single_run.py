@@ -22,6 +22,7 @@ from benchmarks.arena.supervised_start import start_folder
 from benchmarks.arena.task_env import VectorEnv, make_env
 from benchmarks.exact import best_of_n as exact_best_of_n
 from benchmarks.paired_runs import EVALUATION, TABLE, seed_of
+from text_env.episode import Episode
 from text_env.names import resolve
 from text_env.scoring import Judge
 
@@ -68,7 +69,7 @@ class Examiner:
         """Return what the metrics say of responses: mean over those they have an opinion of, its standard error, and their share."""
         found = {}
         for name, judge in self.metrics.items():
-            said = [judgement.score for judgement in judge.ask(rollout.episodes)]
+            said = [judgement.score for judgement in judge.ask(_episodes(rollout))]
             scores = np.array([score for score in said if score is not None], dtype=np.float64)
             if not len(scores):
                 raise ValueError(f"metric {name} scored none of {len(said)} responses")
@@ -195,6 +196,11 @@ def _exact_shares(agent: Any, env: VectorEnv, run: Run) -> dict[str, float]:
     return shares
 
 
+def _episodes(rollout: Rollout) -> list[Episode]:
+    """Return the episodes, all of which ended or were cut: `collect` leaves out none."""
+    return [episode for episode in rollout.episodes if episode is not None]
+
+
 def _shown(rollout: Rollout) -> list[dict[str, Any]]:
     return [
         {
@@ -204,6 +210,6 @@ def _shown(rollout: Rollout) -> list[dict[str, Any]]:
             "score": float(score) if is_scored else None,
         }
         for episode, score, is_scored in zip(
-            rollout.episodes[:NUM_SHOWN], rollout.scores[:NUM_SHOWN], rollout.is_scored[:NUM_SHOWN], strict=True
+            _episodes(rollout)[:NUM_SHOWN], rollout.scores[:NUM_SHOWN], rollout.is_scored[:NUM_SHOWN], strict=True
         )
     ]

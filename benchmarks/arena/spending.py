@@ -95,7 +95,7 @@ def _held_by(thing: object) -> Iterable[object]:
 def _trunks(model: PreTrainedModel) -> list[torch.nn.Module]:
     """Return what tokens go through: the trunk below the head, or encoder and decoder, which may be called one without the other."""
     if getattr(model.config, "is_encoder_decoder", False):
-        return [model.get_encoder(), model.get_decoder()]
+        return [model.get_encoder(), model.get_decoder()]  # type: ignore[no-untyped-call]
     return [model.base_model]
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -67,7 +68,7 @@ def cost_table(rows: Sequence[Row]) -> str:
         for contender in contenders:
             found = cells.get((task, contender), [])
             if found:
-                costs = [_mean(found, lambda row, at=(where, part): row[at[0]][at[1]]) for where in _SPENT for part in parts]
+                costs = [_mean(found, partial(_spent, where=where, part=part)) for where in _SPENT for part in parts]
                 peaks = [row["peak_megabytes"] for row in found if row["peak_megabytes"] is not None]
                 lines.append(_line([task, contender, *(f"{cost:,.0f}" for cost in costs), f"{max(peaks):,.0f}" if peaks else ""]))
     return "\n".join([*lines, "", "Mean of a run; the supervised start is not in it, which all that start from it share.", ""])
@@ -114,6 +115,10 @@ def _cell(values: Sequence[float], is_best: bool) -> str:
     interval: Interval = mean_interval(values)
     mean = f"**{interval.mean:.3f}**" if is_best else f"{interval.mean:.3f}"
     return f"{mean} ({interval.low:.3f} to {interval.high:.3f})"
+
+
+def _spent(row: Row, where: str, part: str) -> float:
+    return float(row[where][part])
 
 
 def _mean(rows: Sequence[Row], cost: Callable[[Row], float]) -> float:

@@ -65,7 +65,9 @@ class PromptCache(Cache):
     def take(self, rows: torch.Tensor) -> PromptCache:
         """Return the prompts of some rows."""
         taken = PromptCache()
-        taken.layers += [PromptLayer(layer.keys[rows], layer.values[rows]) for layer in self.layers if isinstance(layer, PromptLayer)]
+        for layer in self.layers:
+            assert isinstance(layer, PromptLayer)
+            taken.layers.append(PromptLayer(layer.keys[rows], layer.values[rows]))
         return taken
 
     def move(self, sources: IntArray, targets: IntArray, num_rows: int) -> None:

@@ -67,7 +67,7 @@ class PromptCache(Cache):
         taken = PromptCache()
         for layer in self.layers:
             assert isinstance(layer, PromptLayer)
-            taken.layers.append(PromptLayer(layer.keys[rows], layer.values[rows]))
+            taken.layers.append(PromptLayer(layer.keys[rows], layer.values[rows]))  # type: ignore[arg-type]  # a layer by what it does
         return taken
 
     def move(self, sources: IntArray, targets: IntArray, num_rows: int) -> None:

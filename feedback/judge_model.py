@@ -16,8 +16,8 @@ from feedback.asking.asker import Answer, Asker, OnFailure
 from feedback.asking.chat_endpoint import ChatEndpoint, FunctionEndpoint, Messages, Patience
 from feedback.asking.judge_prompts import RUBRIC, ComparisonPrompt, RatingPrompt
 from feedback.asking.pair_verdicts import share_of_wins
+from feedback.asking.question_budget import Prices, Spending
 from feedback.asking.reply_store import ReplyStore
-from feedback.asking.spending import Prices, Spending
 from feedback.source import Source
 from text_env.episode import Judgement
 from text_env.names import resolve

@@ -992,7 +992,7 @@ MUTANTS = (
     ),
     Mutant(
         "what is on the way is not in the budget",
-        "feedback/asking/spending.py",
+        "feedback/asking/question_budget.py",
         "self.cost + self._set_aside + most > self.budget",
         "self.cost + most > self.budget",
         ("tests/test_judge_model.py::test_a_budget_is_never_exceeded_however_many_questions_are_on_the_way",),

@@ -14,7 +14,7 @@ from feedback import JudgeModel
 from feedback.__main__ import main
 from feedback.asking.chat_endpoint import ChatEndpoint, EndpointError, Patience, chat_reply, retry_after
 from feedback.asking.judge_prompts import RatingPrompt, delimiter_key
-from feedback.asking.spending import BudgetError, Prices, Spending
+from feedback.asking.question_budget import BudgetError, Prices, Spending
 from feedback.check import check_feedback
 from tests.local_judge import Reply, completion, local_judge, nobody_there
 from text_env.episode import Ending, Episode, Prompt

@@ -13,8 +13,8 @@ from typing import Any, Literal, Protocol
 
 from feedback.asking.chat_endpoint import ChatReply, EndpointError, Messages, Patience
 from feedback.asking.judge_prompts import Said
+from feedback.asking.question_budget import BudgetError, Spending
 from feedback.asking.reply_store import ReplyStore
-from feedback.asking.spending import BudgetError, Spending
 
 OnFailure = Literal["raise", "abstain"]
 MOST_SHOWN = 80  # characters of an answer that cannot be read

@@ -19,23 +19,26 @@ help:
 	@echo "make install      only create $(VENV) and install into it"
 	@echo "make clean        remove $(VENV) and the tools' caches (runs/ is kept)"
 
+# As many files at a time as there are processors, of one thread each; the tests of a file stay together.
+TESTS := $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
+
 demo: $(INSTALLED)
 	$(BIN)/python -m agents demo
 
 test: export HF_HUB_OFFLINE = 1
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow"
+	$(TESTS) -m "not slow"
 
 test-all: export HF_HUB_OFFLINE = 1
 test-all: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 check: export HF_HUB_OFFLINE = 1
 check: $(INSTALLED)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow"
+	$(TESTS) -m "not slow"
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(CODE)

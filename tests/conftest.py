@@ -11,6 +11,9 @@ import rich.style  # noqa: F401  (it draws from `random` when first imported: he
 
 # Read once, when huggingface_hub is first imported: so it is set before any test module is.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Tests side by side compute with one thread each: processes of several threads on few cores take several times as long.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell that runs the tests in the background ignores Ctrl-C, and every process that a test starts would, too.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -219,8 +219,8 @@ def test_a_long_prompt_may_be_cut_on_the_left_and_keeps_its_text():
 class WithStart(type(BYTES.vocabulary)):
     """Put the byte 2 before every text."""
 
-    def start_ids(self):
-        return [2]
+    def around_text(self):
+        return [2], []
 
 
 STARTING = Tokens(WithStart(), "starting", (END,))

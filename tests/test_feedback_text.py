@@ -151,6 +151,7 @@ def yields(prompt: str, response: str) -> Any:
         (Shop, f"{Shop!r}"),
         ("feedback.text:count_cats", "'feedback.text:count_cats'"),
     ],
+    ids=lambda value: getattr(value, "__name__", None) or str(value).partition(" at 0x")[0],
 )
 def test_what_cannot_be_called_with_two_texts_is_refused(function: Any, got: str) -> None:
     message = f"text_feedback needs a function f(prompt: str, response: str) -> float | None, got {got}"

@@ -11,7 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+import numpy as np
+import numpy.typing as npt
+
 LETTER = 6.4  # px, about, that a letter of a label is wide
+Numbers = Sequence[float] | npt.NDArray[np.float64]
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
 
@@ -53,12 +57,12 @@ class Chart:
         self._range_across = _extent(self.across, self._columns)
         self._range_up = _extent(self.up, self._rows)
 
-    def line(self, across: Sequence[float], up: Sequence[float], kind: str) -> None:
+    def line(self, across: Numbers, up: Numbers, kind: str) -> None:
         """Draw a line through points; those that are not finite are left out."""
         points = [self._point(x, y) for x, y in zip(across, up, strict=True) if math.isfinite(x) and math.isfinite(y)]
         self.parts.append(f'<polyline class="{kind}" points="{" ".join(points)}"/>')
 
-    def band(self, across: Sequence[float], lows: Sequence[float], highs: Sequence[float], kind: str = "band") -> None:
+    def band(self, across: Numbers, lows: Numbers, highs: Numbers, kind: str = "band") -> None:
         """Shade what lies between two lines."""
         there = [(x, low, high) for x, low, high in zip(across, lows, highs, strict=True) if math.isfinite(low) and math.isfinite(high)]
         if there:

@@ -1,0 +1,120 @@
+"""Write a report as one HTML page that needs nothing else: no network, no script, charts drawn in it, light and dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+from benchmarks.leaderboard.document import Block, Charts, Folded, Section, Table, Words
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #fbfbf9; --ink: #1c2024; --quiet: #565f68; --line: #dcdfe1; --shade: #f1f2ef;
+  --accent: #1f5fa8; --other: #b9bfc5; }
+@media (prefers-color-scheme: dark) { :root { --paper: #15181b; --ink: #e4e7e9; --quiet: #a0a9b1; --line: #32383d; --shade: #1d2125;
+  --accent: #7db3ef; --other: #565e66; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.55 system-ui, sans-serif; }
+main, header { max-width: 1180px; margin: 0 auto; padding: 0 16px; }
+header { padding-top: 28px; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: 0 0 12px; }
+h2 { font-size: 1.25rem; margin: 0 0 8px; padding-top: 32px; }
+h3 { font-size: 1rem; margin: 20px 0 6px; }
+p, li { max-width: 78ch; }
+p { margin: 8px 0; }
+ul { padding-left: 20px; margin: 8px 0; }
+li { margin: 3px 0; }
+nav { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: .9rem; }
+a { color: var(--accent); }
+.scroll { overflow-x: auto; margin: 12px 0; border: 1px solid var(--line); border-radius: 6px; }
+table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 6px 12px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+tr:last-child > * { border-bottom: 0; }
+thead th { background: var(--shade); font-weight: 600; vertical-align: bottom; }
+tbody th { font-weight: 500; }
+.name { text-align: left; }
+td.name { white-space: normal; min-width: 9ch; max-width: 60ch; overflow-wrap: anywhere; }
+th:first-child { position: sticky; left: 0; background: var(--paper); z-index: 1; }
+thead th:first-child { background: var(--shade); }
+strong { color: var(--accent); font-weight: 700; }
+.charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 16px 24px; margin: 16px 0 4px; }
+figure { margin: 0; min-width: 0; }
+figure > p, figcaption { font-size: .875rem; }
+figure > p { font-weight: 600; margin: 0 0 4px; }
+.caption { color: var(--quiet); font-size: .875rem; }
+details { margin: 8px 0; border-left: 2px solid var(--line); padding-left: 12px; }
+summary { cursor: pointer; color: var(--accent); padding: 4px 0; }
+svg { display: block; width: 100%; max-width: 440px; height: auto; font: 11px system-ui, sans-serif; }
+svg text { fill: var(--quiet); }
+svg .axis { text-anchor: middle; fill: var(--ink); }
+svg .grid { stroke: var(--line); stroke-width: 1; }
+svg polyline { fill: none; stroke-linejoin: round; }
+svg .curve { stroke: var(--accent); stroke-width: 2.2; }
+svg .one { stroke: var(--accent); stroke-width: .9; opacity: .55; }
+svg .other { stroke: var(--other); stroke-width: 1; }
+svg .front { stroke: var(--accent); stroke-width: 1; stroke-dasharray: 4 3; }
+svg .band { fill: var(--accent); opacity: .16; }
+svg .whisker { stroke: var(--accent); stroke-width: 2.2; }
+svg .thin { stroke: var(--quiet); stroke-width: 1; }
+svg .point { fill: var(--accent); }
+svg .seed { fill: var(--quiet); opacity: .6; }
+svg circle.best { fill: var(--accent); }
+svg circle.beaten { fill: var(--paper); stroke: var(--quiet); stroke-width: 1.2; }
+svg .number { text-anchor: middle; font-size: 10px; font-weight: 600; fill: var(--ink); }
+svg .number.best { fill: var(--paper); }
+footer { height: 48px; }
+"""
+
+
+def page(title: str, sections: Sequence[Section]) -> str:
+    """Return the whole page."""
+    names = [anchor(section.title) for section in sections]
+    links = "".join(f'<a href="#{name}">{escape(section.title)}</a>' for name, section in zip(names, sections, strict=True))
+    body = "".join(
+        f'<section><h2 id="{name}">{escape(section.title)}</h2>{"".join(block_html(block, section.title) for block in section.blocks)}</section>\n'
+        for name, section in zip(names, sections, strict=True)
+    )
+    return (
+        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
+        f'<body><header><h1>{escape(title)}</h1><nav aria-label="Sections">{links}</nav></header>\n<main>{body}</main><footer></footer></body></html>\n'
+    )
+
+
+def block_html(block: Block, where: str) -> str:
+    """Return a block; `where` names the section that it is in."""
+    if isinstance(block, Words):
+        items = f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in block.items)}</ul>" if block.items else ""
+        return (f"<p>{escape(block.text)}</p>" if block.text else "") + items
+    if isinstance(block, Charts):
+        figures = "".join(f"<figure><p>{escape(name)}</p>{svg}</figure>" for name, svg in block.charts)
+        return f'<div class="charts">{figures}</div><p class="caption">{escape(block.caption)}</p>'
+    if isinstance(block, Folded):
+        inside = "".join(block_html(part, f"{where}, {block.title}") for part in block.blocks)
+        return f"<details><summary>{escape(block.title)}</summary>{inside}</details>"
+    return _table(block, where)
+
+
+def anchor(title: str) -> str:
+    """Return a title as an address names it.
+
+    >>> anchor("Score against KL")
+    'score-against-kl'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _table(table: Table, where: str) -> str:
+    def cell(kind: str, column: int, text: str, scope: str = "") -> str:
+        name = ' class="name"' if column < table.num_names else ""
+        stands_out = text.startswith("**") and text.endswith("**") and len(text) > 4
+        return f"<{kind}{scope}{name}>{f'<strong>{escape(text[2:-2])}</strong>' if stands_out else escape(text)}</{kind}>"
+
+    head = "".join(cell("th", column, text, ' scope="col"') for column, text in enumerate(table.head))
+    rows = "".join(
+        "<tr>" + "".join(cell("td", at, text) if at else cell("th", at, text, ' scope="row"') for at, text in enumerate(row)) + "</tr>"
+        for row in table.rows
+    )
+    title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
+    about = escape(f"Table: {where}{', ' if table.title else ''}{table.title}", quote=True)
+    return f'{title}<div class="scroll" tabindex="0" role="region" aria-label="{about}"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'

@@ -15,9 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arena.suite import Key
-
 Row = dict[str, Any]
+Key = tuple[str, str, int]  # task, contender, seed
 RUNS = "runs.jsonl"
 PASSING = ("seconds", "peak_megabytes", "finished", "machine", "commit", "versions", "traceback")  # of a row, but not of its result
 SHOWN_DIFFERENCES = 5

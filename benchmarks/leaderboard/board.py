@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.arena.ledger import Row, differences, key_of, read_rows, result_of
-from benchmarks.arena.suite import Key
+from benchmarks.arena.ledger import Key, Row, differences, key_of, read_rows, result_of
 from benchmarks.arena.table_command import values_of
 from benchmarks.leaderboard.comparisons import listed, paired_difference
 from benchmarks.leaderboard.run_statistics import CONFIDENCE, FloatArray, Runs

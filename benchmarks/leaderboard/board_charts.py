@@ -31,7 +31,7 @@ def forest(title: str, label: str, estimates: Mapping[str, Estimate], single: Ma
     chart = Chart(title, across, up, height=60 + 24 * len(names))
     for place, (name, estimate) in enumerate(estimates.items()):
         for value in (single or {}).get(name, ()):
-            chart.dot(float(value), -place - 0.5, "seed", f"{name}: {shown(float(value))}, one seed", 2.5)
+            chart.dot(float(value), -place - 0.75, "seed", f"{name}: {shown(float(value))}, one seed", 2.5)
         if estimate.has_interval:
             chart.bar((estimate.low, -place - 0.5), (estimate.high, -place - 0.5))
         chart.dot(estimate.value, -place - 0.5, "point", f"{name}: {shown(estimate.value)}")
@@ -44,7 +44,7 @@ def among_others(
     """Draw a chart for each curve, with its intervals, and all others behind it."""
     found = []
     for name, curve in curves.items():
-        chart = Chart(f"{title} of {name}", Axis(labels[0], float(at[0]), float(at[-1])), Axis(labels[1], *bounds), 300, 210)
+        chart = Chart(f"{title} of {name}", Axis(labels[0], float(at[0]), float(at[-1])), Axis(labels[1], *bounds))
         for other in curves.values():
             chart.line(at, other.values, "other")
         chart.band(at, curve.lows, curve.highs)
@@ -69,7 +69,7 @@ def learning_curves(board: Board, task: str) -> list[tuple[str, str]]:
     found = []
     for name in names:
         rows = board.cells[task, name]
-        chart = Chart(f"Held-out score of {name} on {task} by tokens, every seed", across, Axis("held-out score", *bounds), 300, 210)
+        chart = Chart(f"Held-out score of {name} on {task} by tokens, every seed", across, Axis("held-out score", *bounds))
         for other in means.values():
             chart.line(*other, "other")
         for row in rows:
@@ -97,7 +97,10 @@ def frontier(board: Board, task: str) -> tuple[str, list[str], list[str]] | None
     kls, scores = ([e for pair in middle.values() for e in (pair[at].value, pair[at].low, pair[at].high)] for at in (0, 1))
     across = Axis(in_words(KL), float(np.nanmin(kls)), float(np.nanmax(kls)))
     chart = Chart(
-        f"{in_words(name)} against KL on {task}", across, Axis(in_words(name), float(np.nanmin(scores)), float(np.nanmax(scores))), 360, 290
+        f"{in_words(name)} against KL on {task}",
+        across,
+        Axis(in_words(name), float(np.nanmin(scores)), float(np.nanmax(scores))),
+        height=300,
     )
     front = sorted((middle[contender][0].value, middle[contender][1].value) for contender in best)
     chart.line([kl for kl, _ in front], [score for _, score in front], "front")

@@ -15,7 +15,8 @@ from benchmarks.leaderboard.run_statistics import Estimate, estimate_iqm, perfor
 
 FEW = 5  # seeds, below which intervals of the bootstrap are much too narrow
 COVERED = (
-    "In simulated experiments on six tasks, 95 % intervals of an interquartile mean held the truth in 84 % of cases with 3 seeds, in 90 % with "
+    "In simulated experiments on six tasks, 95 % intervals of an interquartile mean held the truth in 84 % of cases with 3 seeds, in "
+    "90 % with "
     "5 and in 93 % with 10; those of a probability of improvement in 92, 93 and 95 %"
 )
 SHOWN_BUDGETS = (0.25, 0.5, 1.0)
@@ -49,8 +50,9 @@ def scale_table(board: Board) -> Table:
         scale = board.scale(task)
         ends = ("–", "–", f"none: {scale.problem}") if scale.problem else (shown(scale.low), shown(scale.high), scale.end)
         left_out = f"variant of {board.variants[task]}, left out" if task in board.variants else "no" if scale.problem else "yes"
-        rows.append((task, in_words(board.headline(task)), *ends, left_out))
-    return Table(("task", "what counts", f"0 = {board.reference}", "1", "what 1 is", "counted"), tuple(rows), "The scale of each task", 2)
+        rows.append((task, in_words(board.headline(task)), ends[2], left_out, *ends[:2]))
+    head = ("task", "what counts", "what 1 is", "counted", f"0 = {board.reference}", "1")
+    return Table(head, tuple(rows), "The scale of each task", 4)
 
 
 def _first_words(board: Board, differences: Differences) -> str:
@@ -69,13 +71,14 @@ def _means(board: Board, differences: Differences) -> Section:
     missing = [name for name in board.contenders if name not in board.compared]
     words = (
         f"Interquartile mean over {_runs_in_words(board)} of {listed(board.counted)}: the mean of the middle half of all runs, each on its "
-        "task's scale. In brackets the 95 % interval of the stratified bootstrap: it speaks of other seeds on these tasks, and takes the ends "
+        "task's scale. In brackets the 95 % interval of the stratified bootstrap: it speaks of other seeds on these tasks, and takes "
+        "the ends "
         f"of the scales as given. {COVERED}. Ranks come from differences between pairs, whose intervals hold together with 95 %."
     )
     few = min(len(runs) for name in board.compared for runs in board.shares(name))
     blocks: list[Block] = [Words(words)]
     if few < FEW:
-        blocks.append(Words(f"With {few} seed{'s' * (few != 1)} on some task, take these intervals as a hint, not as evidence."))
+        blocks.append(Words(f"The fewest runs of a contender on a task are {few}: take these intervals as a hint, not as evidence."))
     if missing:
         blocks.append(Words(f"Without runs on all of these tasks, and so left out: {listed(missing)}."))
     table = Table(("contender", "interquartile mean", "rank"), rows)
@@ -96,8 +99,10 @@ def _improvements(board: Board) -> Section:
     rows = tuple((a, *(cells.get((a, b), "") for b in board.compared)) for a in board.compared)
     words = (
         "How often a run of the contender on the left is above one of the contender at the top, on the same task and with seeds at random; "
-        "the mean over tasks, with its 95 % interval. Bold where the interval leaves one half out: each for itself, so that of twenty pairs "
-        f"that are alike about one is bold by chance. From {_runs_in_words(board)}."
+        "the mean over tasks, with its 95 % interval. Bold where the interval leaves one half out: each for itself, so that of twenty "
+        "pairs "
+        f"that are alike about one is bold by chance. An interval without length says that all runs agree, not that all further ones "
+        f"will. From {_runs_in_words(board)}."
     )
     return Section("Probability of improvement", (Words(words), Table(("", *board.compared), rows)))
 
@@ -109,7 +114,8 @@ def _profiles(board: Board) -> Section:
     curves = {name: performance_profile(board.shares(name), thresholds, np.random.default_rng(0)) for name in board.compared}
     charts = among_others(curves, thresholds, ("share of the way t", "share of runs above t"), (0.0, 1.0), "Performance profile")
     caption = (
-        "Share of runs above each score, the mean over tasks: a curve that lies higher is better wherever it does. Shade = 95 % interval at "
+        "Share of runs above each score, the mean over tasks: a curve that lies higher is better wherever it does. Shade = 95 % "
+        "interval at "
         f"each score; grey = the other contenders. From {_runs_in_words(board)}."
     )
     return Section("Performance profiles", (Charts(tuple(charts), caption),))

@@ -71,7 +71,9 @@ def readme_table(board: Board) -> str:
     commits = listed(sorted({row["commit"][:12] for row in board.rows}))
     failed = f" {len(board.failures)} runs failed and are left out." if board.failures else ""
     note = (
-        "Means over seeds on held-out prompts, 95 % intervals in brackets (Student's t); bold where a contender is better than every other on the "
-        f"task, by intervals of paired differences that hold together with 95 %.{failed} Made from commit {commits} by `python -m benchmarks report`."
+        "Means over seeds on held-out prompts, 95 % intervals in brackets (Student's t); bold where a contender is better than every "
+        "other on the "
+        f"task, by intervals of paired differences that hold together with 95 %.{failed} Made from commit {commits} by `python -m "
+        f"benchmarks report`."
     )
     return f"{table_text(table)}\n\n{note}"

@@ -8,6 +8,7 @@ from html import escape
 
 from benchmarks.leaderboard.document import Block, Charts, Folded, Section, Table, Words
 
+INTERVAL = re.compile(r"^(\S+) \((\S+ to \S+)\)( [↑↓])?$")  # a figure with its interval, which goes below it
 STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbf9; --ink: #1c2024; --quiet: #565f68; --line: #dcdfe1; --shade: #f1f2ef;
   --accent: #1f5fa8; --other: #b9bfc5; }
@@ -28,7 +29,7 @@ nav { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: .9rem; }
 a { color: var(--accent); }
 .scroll { overflow-x: auto; margin: 12px 0; border: 1px solid var(--line); border-radius: 6px; }
 table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 6px 12px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
+th, td { padding: 5px 12px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 tr:last-child > * { border-bottom: 0; }
 thead th { background: var(--shade); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 500; }
@@ -36,6 +37,7 @@ tbody th { font-weight: 500; }
 td.name { white-space: normal; min-width: 9ch; max-width: 60ch; overflow-wrap: anywhere; }
 th:first-child { position: sticky; left: 0; background: var(--paper); z-index: 1; }
 thead th:first-child { background: var(--shade); }
+small { display: block; font-size: .75rem; font-weight: 400; color: var(--quiet); }
 strong { color: var(--accent); font-weight: 700; }
 .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 300px), 1fr)); gap: 16px 24px; margin: 16px 0 4px; }
 figure { margin: 0; min-width: 0; }
@@ -68,17 +70,14 @@ footer { height: 48px; }
 
 def page(title: str, sections: Sequence[Section]) -> str:
     """Return the whole page."""
-    names = [anchor(section.title) for section in sections]
-    links = "".join(f'<a href="#{name}">{escape(section.title)}</a>' for name, section in zip(names, sections, strict=True))
-    body = "".join(
-        f'<section><h2 id="{name}">{escape(section.title)}</h2>{"".join(block_html(block, section.title) for block in section.blocks)}</section>\n'
-        for name, section in zip(names, sections, strict=True)
+    links = "".join(f'<a href="#{anchor(section.title)}">{escape(section.title)}</a>' for section in sections)
+    head = (
+        '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{STYLE}</style>"
     )
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>\n"
-        f'<body><header><h1>{escape(title)}</h1><nav aria-label="Sections">{links}</nav></header>\n<main>{body}</main><footer></footer></body></html>\n'
-    )
+    top = f'<header><h1>{escape(title)}</h1><nav aria-label="Sections">{links}</nav></header>'
+    body = "".join(_section(section) for section in sections)
+    return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>{top}\n<main>\n{body}</main><footer></footer></body></html>\n'
 
 
 def block_html(block: Block, where: str) -> str:
@@ -104,11 +103,17 @@ def anchor(title: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
+def _section(section: Section) -> str:
+    blocks = "".join(block_html(block, section.title) for block in section.blocks)
+    return f'<section><h2 id="{anchor(section.title)}">{escape(section.title)}</h2>{blocks}</section>\n'
+
+
 def _table(table: Table, where: str) -> str:
     def cell(kind: str, column: int, text: str, scope: str = "") -> str:
         name = ' class="name"' if column < table.num_names else ""
         stands_out = text.startswith("**") and text.endswith("**") and len(text) > 4
-        return f"<{kind}{scope}{name}>{f'<strong>{escape(text[2:-2])}</strong>' if stands_out else escape(text)}</{kind}>"
+        shown = INTERVAL.sub(r"\1\3<small>\2</small>", escape(text[2:-2] if stands_out else text))
+        return f"<{kind}{scope}{name}>{f'<strong>{shown}</strong>' if stands_out else shown}</{kind}>"
 
     head = "".join(cell("th", column, text, ' scope="col"') for column, text in enumerate(table.head))
     rows = "".join(
@@ -117,4 +122,5 @@ def _table(table: Table, where: str) -> str:
     )
     title = f"<h3>{escape(table.title)}</h3>" if table.title else ""
     about = escape(f"Table: {where}{', ' if table.title else ''}{table.title}", quote=True)
-    return f'{title}<div class="scroll" tabindex="0" role="region" aria-label="{about}"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+    inside = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'{title}<div class="scroll" tabindex="0" role="region" aria-label="{about}">{inside}</div>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.leaderboard.board import Board
 from benchmarks.leaderboard.comparisons import listed
-from benchmarks.leaderboard.document import Section, Words
+from benchmarks.leaderboard.document import Folded, Section, Words
 from benchmarks.leaderboard.origin_sections import cost_section, failure_section, origin_section, response_section
 from benchmarks.leaderboard.overall_sections import overall_sections, overall_verdicts
 from benchmarks.leaderboard.task_sections import (
@@ -49,9 +49,13 @@ def told_section(board: Board) -> Section:
     seeds = len({row["seed"] for row in board.rows})
     words = (
         f"{len(board.rows)} runs: {len(board.contenders)} contenders, {len(board.tasks)} tasks, {seeds} seed{'s' * (seeds != 1)}; "
-        f"{len(board.failures)} failed. One contender is called better than another only where the interval of their difference lies above 0, "
-        "made so wide that all intervals of a list hold together with 95 %. “Cannot be told” says that these seeds do not show a difference, "
+        f"{len(board.failures)} failed. One contender is called better than another only where the interval of their difference lies "
+        f"above 0, "
+        "made so wide that all intervals of a list hold together with 95 %. “Cannot be told” says that these seeds do not show a "
+        "difference, "
         "not that there is none."
     )
-    firsts = [task_verdicts(board, task)[0] for task in board.tasks]
-    return Section("What can be told", (Words(words), Words(items=tuple([*overall_verdicts(board), *firsts]))))
+    over_all = overall_verdicts(board)
+    firsts = [*over_all[:1], *(task_verdicts(board, task)[0] for task in board.tasks)]
+    each = [Folded("Over all tasks, contender by contender", (Words(items=tuple(over_all[1:])),))] if over_all[1:] else []
+    return Section("What can be told", (Words(words), Words(items=tuple(firsts)), *each))

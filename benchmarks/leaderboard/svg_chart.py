@@ -14,6 +14,7 @@ from html import escape
 import numpy as np
 import numpy.typing as npt
 
+MARGIN = 0.05  # of what an axis must hold, at either end
 LETTER = 6.4  # px, about, that a letter of a label is wide
 Numbers = Sequence[float] | npt.NDArray[np.float64]
 STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
@@ -46,16 +47,14 @@ class Chart:
     title: str
     across: Axis
     up: Axis
-    width: int = 360
-    height: int = 250
+    width: int = 340
+    height: int = 230
     parts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._columns = list(self.across.marks) or round_marks(self.across.low, self.across.high, 5)
-        self._rows = list(self.up.marks) or round_marks(self.up.low, self.up.high, 5)
+        self._range_across, self._columns = _laid_out(self.across)
+        self._range_up, self._rows = _laid_out(self.up)
         self._left = min(160.0, 26 + LETTER * max(len(words) for _, words in self._rows))
-        self._range_across = _extent(self.across, self._columns)
-        self._range_up = _extent(self.up, self._rows)
 
     def line(self, across: Numbers, up: Numbers, kind: str) -> None:
         """Draw a line through points; those that are not finite are left out."""
@@ -138,6 +137,11 @@ def round_marks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     return [(round(number * step, 12), f"{number * step:,.{decimals}f}") for number in numbers]
 
 
-def _extent(axis: Axis, marks: Sequence[tuple[float, str]]) -> tuple[float, float]:
-    places = [value for value, _ in marks]
-    return min(axis.low, *places), max(axis.high, *places)
+def _laid_out(axis: Axis) -> tuple[tuple[float, float], list[tuple[float, str]]]:
+    """Return what an axis extends over, a little more than must fit, and the marks inside."""
+    marks = list(axis.marks) or round_marks(axis.low, axis.high, 5)
+    span = axis.high - axis.low
+    if span < 1e-9 * max(1.0, abs(axis.low), abs(axis.high)):
+        return (marks[0][0], marks[-1][0]), marks
+    low, high = axis.low - MARGIN * span, axis.high + MARGIN * span
+    return (low, high), [(value, words) for value, words in marks if low <= value <= high]

@@ -35,27 +35,36 @@ def task_verdicts(board: Board, task: str) -> list[str]:
 
 def score_section(board: Board) -> Section:
     """Return what counts on each task, with intervals and ranks."""
-    rows, charts = [], []
+    head, columns, charts = ["contender"], [], []
     for task in board.tasks:
         values = {name: board.values(task, name) for name in board.on(task)}
         values = {name: found for name, found in values.items() if len(found)}
         differences = compare_on_task({name: board.by_seed(task, name) for name in values})
         places = ranks(list(values), differences)
         stands_out = [name for name in values if places[name] == (1, 1) and differences]
-        cells = [f"**{mean_shown(values[n])}**" if n in stands_out else mean_shown(values.get(n, np.array([]))) for n in board.contenders]
-        rows.append((f"{task} ({in_words(board.headline(task))}, {_seeds(values.values())})", *cells))
+        cells = [mean_shown(values.get(name, np.array([]))) for name in board.contenders]
+        columns.append([f"**{cell}**" if name in stands_out else cell for name, cell in zip(board.contenders, cells, strict=True)])
+        head.append(f"{task} ({in_words(board.headline(task))})")
         estimates = {name: mean_of(found) for name, found in values.items()}
         label = f"{in_words(board.headline(task))} ({_seeds(values.values())})"
         charts.append((task, forest(f"{label} of each contender on {task}", label, estimates, values)))
     caption = "Large point = mean, line = 95 % interval of the mean (Student's t over seeds), small points = seeds."
     words = (
-        "Means over seeds on held-out prompts, in brackets their 95 % intervals. Bold where a contender is better than every other for sure: "
+        "Means over seeds on held-out prompts, in brackets their 95 % intervals. Bold where a contender is better than every other for "
+        "sure: "
         "pairs are compared seed by seed, on the same prompts, by intervals that hold together with 95 % on a task."
     )
     ranked = Folded("Ranks by task", (_rank_table(board),))
     told = tuple(Folded(f"What can be told on {task}", (Words(items=tuple(task_verdicts(board, task))),)) for task in board.tasks)
     return Section(
-        "Scores by task", (Words(words), Table(("task", *board.contenders), tuple(rows)), Charts(tuple(charts), caption), ranked, *told)
+        "Scores by task",
+        (
+            Words(words),
+            Table(tuple(head), tuple(zip(board.contenders, *columns, strict=True))),
+            Charts(tuple(charts), caption),
+            ranked,
+            *told,
+        ),
     )
 
 
@@ -73,8 +82,10 @@ def frontier_section(board: Board) -> Section:
         notes.append(f"On {task} the front is {listed(best)}.{missing}")
     names = ", ".join(f"{number} {name}" for number, name in enumerate(board.contenders, 1))
     caption = (
-        "What counts on the task against KL to the reference on held-out prompts, means over seeds with 95 % intervals both ways. Filled = on "
-        f"the front: by their means, no other reaches as much with less KL; where lines overlap, seeds do not tell. {names}. KL of best-of-n "
+        "What counts on the task against KL to the reference on held-out prompts, means over seeds with 95 % intervals both ways. "
+        "Filled = on "
+        f"the front: by their means, no other reaches as much with less KL; where lines overlap, seeds do not tell. {names}. KL of "
+        f"best-of-n "
         "is a bound from above."
     )
     found: list[Block] = [Charts(tuple(charts), caption)] if charts else []
@@ -92,7 +103,8 @@ def loss_section(board: Board) -> Section:
         head = ("contender", in_words(board.headline(task)), *(in_words(measured) for measured in LOSSES))
         tables.append(Table(head, tuple(rows), task))
     words = (
-        f"{PERPLEXITY} ↑ and ↓ mark what is above or below {board.reference} for sure, each for itself (95 %, seed by seed). Means over seeds with "
+        f"{PERPLEXITY} ↑ and ↓ mark what is above or below {board.reference} for sure, each for itself (95 %, seed by seed). Means over "
+        f"seeds with "
         "95 % intervals."
     )
     return Section("What was lost beside every score", (Words(words), *tables))
@@ -109,7 +121,8 @@ def optimum_section(board: Board) -> Section | None:
     if not rows:
         return None
     words = (
-        "By sums over all responses, without drawing any: 0 is the reference, 1 the optimum. The penalised optimum is that of score minus the "
+        "By sums over all responses, without drawing any: 0 is the reference, 1 the optimum. The penalised optimum is that of score "
+        "minus the "
         "contender's own KL weight times KL, the objective that it follows; contenders without such a weight have none."
     )
     return Section(
@@ -131,9 +144,12 @@ def reaching_section(board: Board) -> Section | None:
     if not rows:
         return None
     words = (
-        f"Until a held-out evaluation first gave a score, on the way from {board.reference} (0 %) to the ceiling of the score (100 %). Medians over "
-        "all runs, where those that did not get there within their budget are censored and count as later than any; “over half censored” where "
-        "fewer than half got there. Evaluations are some updates apart and carry noise, so the first crossing is a little early by luck and "
+        f"Until a held-out evaluation first gave a score, on the way from {board.reference} (0 %) to the ceiling of the score (100 %). "
+        f"Medians over "
+        "all runs, where those that did not get there within their budget are censored and count as later than any; “over half "
+        "censored” where "
+        "fewer than half got there. Evaluations are some updates apart and carry noise, so the first crossing is a little early by "
+        "luck and "
         "late by waiting."
     )
     head = ("task", "score", "contender", "runs that got there", "tokens (median)", "tokens (first to last)", "feedback queries", "seconds")
@@ -144,7 +160,8 @@ def robustness_section(board: Board) -> Section:
     """Return how much of what clean feedback gave is kept under changed feedback."""
     if not board.variants:
         words = (
-            "No task here is another one with noisy, delayed or drifting feedback, so nothing is said about robustness. Such a task differs from "
+            "No task here is another one with noisy, delayed or drifting feedback, so nothing is said about robustness. Such a task "
+            "differs from "
             "its clean one in feedback only, and is named after it, as in reviews and reviews-noisy."
         )
         return Section("Robustness", (Words(words),))
@@ -159,8 +176,10 @@ def robustness_section(board: Board) -> Section:
         for task, clean in board.variants.items()
     )
     words = (
-        f"Share kept = gain over {board.reference} under the changed feedback over the gain under the clean one, seeds drawn again in pairs (95 %); "
-        f"nothing where the clean gain is not above 0 for sure. What counts: {measured}. Where that is the score itself, it is the changed feedback's."
+        f"Share kept = gain over {board.reference} under the changed feedback over the gain under the clean one, seeds drawn again in "
+        f"pairs (95 %); "
+        f"nothing where the clean gain is not above 0 for sure. What counts: {measured}. Where that is the score itself, it is the "
+        f"changed feedback's."
     )
     return Section(
         "Robustness", (Words(words), Table(("variant", "contender", "clean", "changed", "share kept"), tuple(rows), num_names=2))
@@ -176,13 +195,13 @@ def curve_section(board: Board) -> Section:
 
 
 def _rank_table(board: Board) -> Table:
-    rows = []
+    columns = []
     for task in board.tasks:
         names = [name for name in board.on(task) if len(board.values(task, name))]
         differences = compare_on_task({name: board.by_seed(task, name) for name in names})
         places = ranks(names, differences)
-        rows.append((task, *(rank_shown(places[name]) if name in places and differences else "–" for name in board.contenders)))
-    return Table(("task", *board.contenders), tuple(rows))
+        columns.append([rank_shown(places[name]) if name in places and differences else "–" for name in board.contenders])
+    return Table(("contender", *board.tasks), tuple(zip(board.contenders, *columns, strict=True)))
 
 
 def _against_reference(board: Board, task: str, name: str, measured: str) -> str:

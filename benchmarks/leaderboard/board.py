@@ -88,6 +88,11 @@ class Board:
         """Return the same without seeds."""
         return np.array(list(self.by_seed(task, contender, name).values()), dtype=np.float64)
 
+    def held_elsewhere(self, task: str) -> list[str]:
+        """Return the contenders that KL holds to a supervised start, where others are held to the model before it."""
+        held = [name for name in self.on(task) if self.cells[task, name][0]["settings"]["task"].get("start")]
+        return held if len(held) < len(self.on(task)) else []
+
     def is_trained(self, contender: str) -> bool:
         """Say whether a contender learns."""
         return any(row["settings"]["contender"]["is_trained"] for row in self.rows if row["contender"] == contender)

@@ -12,6 +12,8 @@ from benchmarks.leaderboard.run_statistics import Estimate, EstimatedCurve, Floa
 from benchmarks.leaderboard.svg_chart import Axis, Chart, round_marks
 
 KL = "kl_nats_per_response"
+KL_DECIMALS = 3  # below which a difference is that of sums in another order
+LEAST_KL = 0.1  # nats that an axis spans
 
 
 def in_words(name: str) -> str:
@@ -93,9 +95,9 @@ def frontier(board: Board, task: str) -> tuple[str, list[str], list[str]] | None
     if len(points) < 2:
         return None
     middle = {contender: (mean_of(kl), mean_of(score)) for contender, (kl, score) in points.items()}
-    best = pareto({contender: (kl.value, score.value) for contender, (kl, score) in middle.items()})
+    best = pareto({contender: (round(kl.value, KL_DECIMALS), score.value) for contender, (kl, score) in middle.items()})
     kls, scores = ([e for pair in middle.values() for e in (pair[at].value, pair[at].low, pair[at].high)] for at in (0, 1))
-    across = Axis(in_words(KL), float(np.nanmin(kls)), float(np.nanmax(kls)))
+    across = Axis(in_words(KL), float(np.nanmin(kls)), max(float(np.nanmax(kls)), float(np.nanmin(kls)) + LEAST_KL))
     chart = Chart(
         f"{in_words(name)} against KL on {task}",
         across,

@@ -28,10 +28,11 @@ li { margin: 3px 0; }
 nav { display: flex; flex-wrap: wrap; gap: 4px 16px; font-size: .9rem; }
 a { color: var(--accent); }
 .scroll { overflow-x: auto; margin: 12px 0; border: 1px solid var(--line); border-radius: 6px; }
-table { border-collapse: collapse; width: 100%; font-size: .875rem; font-variant-numeric: tabular-nums; }
+table { border-collapse: collapse; font-size: .875rem; font-variant-numeric: tabular-nums; }
 th, td { padding: 5px 12px; text-align: right; border-bottom: 1px solid var(--line); white-space: nowrap; }
 tr:last-child > * { border-bottom: 0; }
-thead th { background: var(--shade); font-weight: 600; vertical-align: bottom; }
+.scroll { width: fit-content; max-width: 100%; }
+thead th { white-space: normal; min-width: 9ch; background: var(--shade); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 .name { text-align: left; }
 td.name { white-space: normal; min-width: 9ch; max-width: 60ch; overflow-wrap: anywhere; }
@@ -83,11 +84,11 @@ def page(title: str, sections: Sequence[Section]) -> str:
 def block_html(block: Block, where: str) -> str:
     """Return a block; `where` names the section that it is in."""
     if isinstance(block, Words):
-        items = f"<ul>{''.join(f'<li>{escape(item)}</li>' for item in block.items)}</ul>" if block.items else ""
-        return (f"<p>{escape(block.text)}</p>" if block.text else "") + items
+        items = f"<ul>{''.join(f'<li>{_prose(item)}</li>' for item in block.items)}</ul>" if block.items else ""
+        return (f"<p>{_prose(block.text)}</p>" if block.text else "") + items
     if isinstance(block, Charts):
         figures = "".join(f"<figure><p>{escape(name)}</p>{svg}</figure>" for name, svg in block.charts)
-        return f'<div class="charts">{figures}</div><p class="caption">{escape(block.caption)}</p>'
+        return f'<div class="charts">{figures}</div><p class="caption">{_prose(block.caption)}</p>'
     if isinstance(block, Folded):
         inside = "".join(block_html(part, f"{where}, {block.title}") for part in block.blocks)
         return f"<details><summary>{escape(block.title)}</summary>{inside}</details>"
@@ -101,6 +102,11 @@ def anchor(title: str) -> str:
     'score-against-kl'
     """
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _prose(text: str) -> str:
+    """Return words of which no line begins with a percent sign."""
+    return escape(text).replace(" %", "\u00a0%")
 
 
 def _section(section: Section) -> str:

@@ -16,6 +16,7 @@ from benchmarks.leaderboard.run_statistics import FloatArray
 from benchmarks.measure import ratio_of_means
 
 LOSSES = (KL, "reference_perplexity", "distinct_2", "tokens_per_response", "share_ended")
+HELD = "KL and perplexity of {names} are against their supervised start, those of the others against the model before it."
 PERPLEXITY = (
     "Reference perplexity is that of the responses under the reference: low where they are what it would have written, high where they are "
     "not; distinct 2 is the share of different pairs of tokens; share ended is that of responses which chose to end."
@@ -54,18 +55,8 @@ def score_section(board: Board) -> Section:
         "sure: "
         "pairs are compared seed by seed, on the same prompts, by intervals that hold together with 95 % on a task."
     )
-    ranked = Folded("Ranks by task", (_rank_table(board),))
-    told = tuple(Folded(f"What can be told on {task}", (Words(items=tuple(task_verdicts(board, task))),)) for task in board.tasks)
-    return Section(
-        "Scores by task",
-        (
-            Words(words),
-            Table(tuple(head), tuple(zip(board.contenders, *columns, strict=True))),
-            Charts(tuple(charts), caption),
-            ranked,
-            *told,
-        ),
-    )
+    tables = (Words(words), Table(tuple(head), tuple(zip(board.contenders, *columns, strict=True))))
+    return Section("Scores by task", (*tables, Charts(tuple(charts), caption), *_told(board)))
 
 
 def frontier_section(board: Board) -> Section:
@@ -79,7 +70,9 @@ def frontier_section(board: Board) -> Section:
         svg, best, without = drawn
         charts.append((task, svg))
         missing = f" Without a KL: {listed(without)}." if without else ""
-        notes.append(f"On {task} the front is {listed(best)}.{missing}")
+        held = board.held_elsewhere(task)
+        other = f" {HELD.format(names=listed(held))}" if held else ""
+        notes.append(f"On {task} the front is {listed(best)}.{missing}{other}")
     names = ", ".join(f"{number} {name}" for number, name in enumerate(board.contenders, 1))
     caption = (
         "What counts on the task against KL to the reference on held-out prompts, means over seeds with 95 % intervals both ways. "
@@ -94,14 +87,15 @@ def frontier_section(board: Board) -> Section:
 
 def loss_section(board: Board) -> Section:
     """Return what was lost beside every score."""
-    tables = []
+    tables: list[Block] = []
     for task in board.tasks:
         rows = []
         for name in board.on(task):
             cells = [mean_shown(board.values(task, name)), *(_against_reference(board, task, name, measured) for measured in LOSSES)]
             rows.append((name, *cells))
         head = ("contender", in_words(board.headline(task)), *(in_words(measured) for measured in LOSSES))
-        tables.append(Table(head, tuple(rows), task))
+        held = board.held_elsewhere(task)
+        tables += [Table(head, tuple(rows), task), *([Words(HELD.format(names=listed(held)))] if held else [])]
     words = (
         f"{PERPLEXITY} ↑ and ↓ mark what is above or below {board.reference} for sure, each for itself (95 %, seed by seed). Means over "
         f"seeds with "
@@ -192,6 +186,13 @@ def curve_section(board: Board) -> Section:
     found = [(task, learning_curves(board, task)) for task in board.tasks]
     blocks = [Folded(f"{task}: {len(charts)} contenders", (Charts(tuple(charts), caption),)) for task, charts in found if charts]
     return Section("Learning curves", tuple(blocks) or (Words("No contender learns."),))
+
+
+def _told(board: Board) -> list[Folded]:
+    """Return ranks and sentences of every task, where something can be told."""
+    told = {task: task_verdicts(board, task) for task in board.tasks}
+    said = [Folded(f"What can be told on {task}", (Words(items=tuple(words)),)) for task, words in told.items() if len(words) > 1]
+    return [Folded("Ranks by task", (_rank_table(board),)), *said] if said else []
 
 
 def _rank_table(board: Board) -> Table:

@@ -149,7 +149,7 @@ def _mean_curve(curves: Sequence[Sequence[Mapping[str, float]]]) -> tuple[list[f
 def _thousands(points: Sequence[Mapping[str, float]]) -> list[tuple[float, str]]:
     """Return marks in thousands, where numbers are so large that they would touch."""
     marks = round_marks(0.0, float(max(point["tokens"] for point in points)) or 1.0, 4)
-    return [(value, f"{value / 1000:g}k" if marks[-1][0] >= 5000 else words) for value, words in marks]
+    return [(value, f"{value / 1000:g}k" if value and marks[-1][0] >= 5000 else words) for value, words in marks]
 
 
 def _seeds(count: int) -> str:

@@ -38,10 +38,11 @@ class Charts:
 
 @dataclass(frozen=True)
 class Folded:
-    """Hold what is shown when it is asked for."""
+    """Hold what is shown when it is asked for, or, where it is open, until it is folded."""
 
     title: str
     blocks: tuple[Words | Table | Charts, ...]
+    is_open: bool = False
 
 
 Block = Words | Table | Charts | Folded

@@ -92,10 +92,19 @@ def origin_section(board: Board) -> Section:
         Folded(name, (Table(("task", "settings of the agent"), tuple(_configs(board, name)), num_names=2),)) for name in board.contenders
     )
     mixed = len({row["commit"] for row in board.rows}) > 1
-    words = "One default for all tasks of a model; nothing was tuned for a task." + (
-        " Runs are of several commits: a difference between them may be the code's." if mixed else ""
-    )
+    own = [name for name in board.contenders if _has_own_settings(board, name)]
+    words = (
+        f"Settings of {listed(own)} differ between tasks of one model."
+        if own
+        else "Each contender has the same settings on all tasks of one model."
+    ) + (" Runs are of several commits: a difference between them may be the code's." if mixed else "")
     return Section("How it was made", (Table(("what", "which, and in how many runs"), tuple(made), num_names=2), Words(words), *settings))
+
+
+def _has_own_settings(board: Board, contender: str) -> bool:
+    """Say whether a contender has settings for a task that it has not for another with the same model."""
+    made = [rows[0]["settings"] for task in board.tasks if (rows := board.cells.get((task, contender)))]
+    return any(a["config"] != b["config"] for a in made for b in made if a["task"]["model"] == b["task"]["model"])
 
 
 def _configs(board: Board, contender: str) -> Iterable[tuple[str, str]]:

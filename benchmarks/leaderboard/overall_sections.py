@@ -104,7 +104,7 @@ def _improvements(board: Board) -> Section:
         f"that are alike about one is bold by chance. An interval without length says that all runs agree, not that all further ones "
         f"will. From {_runs_in_words(board)}."
     )
-    return Section("Probability of improvement", (Words(words), Table(("", *board.compared), rows)))
+    return Section("Probability of improvement", (Words(words), Table(("contender", *board.compared), rows)))
 
 
 def _profiles(board: Board) -> Section:

@@ -8,7 +8,7 @@ from html import escape
 
 from benchmarks.leaderboard.document import Block, Charts, Folded, Section, Table, Words
 
-INTERVAL = re.compile(r"^(\S+) \((\S+ to \S+)\)( [↑↓])?$")  # a figure with its interval, which goes below it
+INTERVAL = re.compile(r"^(-?[\d.,]+) \((-?[\d.,]+ to -?[\d.,]+)\)( [↑↓])?$")  # a figure with its interval, which goes below it
 STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbf9; --ink: #1c2024; --quiet: #565f68; --line: #dcdfe1; --shade: #f1f2ef;
   --accent: #1f5fa8; --other: #b9bfc5; }
@@ -91,7 +91,7 @@ def block_html(block: Block, where: str) -> str:
         return f'<div class="charts">{figures}</div><p class="caption">{_prose(block.caption)}</p>'
     if isinstance(block, Folded):
         inside = "".join(block_html(part, f"{where}, {block.title}") for part in block.blocks)
-        return f"<details><summary>{escape(block.title)}</summary>{inside}</details>"
+        return f"<details{' open' if block.is_open else ''}><summary>{escape(block.title)}</summary>{inside}</details>"
     return _table(block, where)
 
 

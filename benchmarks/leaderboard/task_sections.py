@@ -142,7 +142,8 @@ def reaching_section(board: Board) -> Section | None:
         f"Medians over "
         "all runs, where those that did not get there within their budget are censored and count as later than any; “over half "
         "censored” where "
-        "fewer than half got there. Evaluations are some updates apart and carry noise, so the first crossing is a little early by "
+        "fewer than half got there, and 0 where a supervised start was there already. Evaluations are some updates apart and carry "
+        "noise, so the first crossing is a little early by "
         "luck and "
         "late by waiting."
     )
@@ -184,7 +185,9 @@ def curve_section(board: Board) -> Section:
     """Return the learning curves, every seed visible."""
     caption = "Held-out score by tokens of training: thin = one seed, thick = their mean, grey = the means of the others."
     found = [(task, learning_curves(board, task)) for task in board.tasks]
-    blocks = [Folded(f"{task}: {len(charts)} contenders", (Charts(tuple(charts), caption),)) for task, charts in found if charts]
+    blocks = [
+        Folded(f"{task}: {len(charts)} contenders", (Charts(tuple(charts), caption),), is_open=True) for task, charts in found if charts
+    ]
     return Section("Learning curves", tuple(blocks) or (Words("No contender learns."),))
 
 

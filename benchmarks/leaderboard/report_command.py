@@ -46,7 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     if options.readme is not None:
         changed = replace_marked(options.readme, readme_table(board))
-        console.print(f"{options.readme}: {'the table is replaced' if changed else 'the table is what it was'}", highlight=False)
+        console.print(
+            f"{options.readme}: {'the table is replaced' if changed else 'the table is what it was'}", highlight=False, soft_wrap=True
+        )
     if options.readme is None or options.output is not None:
         for path in write_report(board, options.output or options.folders[0] / "report.html"):
             console.print(str(path), highlight=False, soft_wrap=True)

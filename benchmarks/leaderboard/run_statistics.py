@@ -60,42 +60,42 @@ def interquartile_mean(scores: FloatArray) -> FloatArray:
     return np.sort(scores, axis=-1)[..., cut : count - cut].mean(axis=-1)
 
 
-def estimate_iqm(runs: Runs, random: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> Estimate:
+def estimate_iqm(runs: Runs, generator: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE) -> Estimate:
     """Return the interquartile mean over all runs of all tasks, with its interval."""
-    return _estimate(float(interquartile_mean(np.concatenate(_checked(runs)))), runs, iqm_draws(runs, random, resamples), confidence)
+    return _estimate(float(interquartile_mean(np.concatenate(_checked(runs)))), runs, iqm_draws(runs, generator, resamples), confidence)
 
 
-def iqm_draws(runs: Runs, random: np.random.Generator, resamples: int = RESAMPLES) -> FloatArray:
+def iqm_draws(runs: Runs, generator: np.random.Generator, resamples: int = RESAMPLES) -> FloatArray:
     """Return the interquartile means of runs drawn again, [resamples]."""
     tasks = _checked(runs)
-    drawn = [scores[_drawn(len(scores), random, resamples)] for scores in tasks]
+    drawn = [scores[_drawn(len(scores), generator, resamples)] for scores in tasks]
     return interquartile_mean(np.concatenate(drawn, axis=1))
 
 
 def iqm_difference(
-    first: Runs, second: Runs, random: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+    first: Runs, second: Runs, generator: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
 ) -> Estimate:
     """Return by how much the first's interquartile mean is above the second's; both are drawn again, each for itself."""
     middle = [float(interquartile_mean(np.concatenate(_checked(runs)))) for runs in (first, second)]
-    draws = iqm_draws(first, random, resamples) - iqm_draws(second, random, resamples)
+    draws = iqm_draws(first, generator, resamples) - iqm_draws(second, generator, resamples)
     return _estimate(middle[0] - middle[1], [*first, *second], draws, confidence)
 
 
 def performance_profile(
-    runs: Runs, thresholds: FloatArray, random: np.random.Generator, resamples: int = CURVE_RESAMPLES, confidence: float = CONFIDENCE
+    runs: Runs, thresholds: FloatArray, generator: np.random.Generator, resamples: int = CURVE_RESAMPLES, confidence: float = CONFIDENCE
 ) -> EstimatedCurve:
     """Return the share of runs above each threshold, the mean over tasks, with its interval at each.
 
     F(t) = 1/M sum_m 1/N_m sum_n [score_{m,n} > t],   M tasks of N_m runs
     """
     above = [(scores[:, None] > thresholds).astype(np.float64) for scores in _checked(runs)]  # [runs, thresholds]
-    weights = [_weights(len(each), random, resamples) for each in above]
+    weights = [_weights(len(each), generator, resamples) for each in above]
     draws = np.mean([weight @ each for weight, each in zip(weights, above, strict=True)], axis=0)
     return _curve(np.mean([each.mean(axis=0) for each in above], axis=0), runs, draws, confidence)
 
 
 def probability_of_improvement(
-    first: Runs, second: Runs, random: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
+    first: Runs, second: Runs, generator: np.random.Generator, resamples: int = RESAMPLES, confidence: float = CONFIDENCE
 ) -> Estimate:
     """Return how often a run of the first is above one of the second on the same task, the mean over tasks, with its interval.
 
@@ -105,13 +105,15 @@ def probability_of_improvement(
     """
     tasks = list(zip(_checked(first), _checked(second), strict=True))
     wins = [(np.sign(x[:, None] - y[None, :]) + 1) / 2 for x, y in tasks]  # [runs of the first, runs of the second]
-    draws = [((_weights(win.shape[0], random, resamples) @ win) * _weights(win.shape[1], random, resamples)).sum(axis=1) for win in wins]
+    draws = [
+        ((_weights(win.shape[0], generator, resamples) @ win) * _weights(win.shape[1], generator, resamples)).sum(axis=1) for win in wins
+    ]
     value = float(np.mean([win.mean() for win in wins]))
     return _estimate(value, [*first, *second], np.mean(draws, axis=0), confidence)
 
 
 def iqm_curve(
-    curves: Runs, random: np.random.Generator, resamples: int = CURVE_RESAMPLES, confidence: float = CONFIDENCE
+    curves: Runs, generator: np.random.Generator, resamples: int = CURVE_RESAMPLES, confidence: float = CONFIDENCE
 ) -> EstimatedCurve:
     """Return the interquartile mean at each budget, with its interval there.
 
@@ -119,7 +121,7 @@ def iqm_curve(
         curves: of each task [runs, budgets]; what a run scored at each budget. A run is drawn again with its whole curve.
     """
     tasks = _checked(curves)
-    chosen = [_drawn(len(scores), random, resamples) for scores in tasks]
+    chosen = [_drawn(len(scores), generator, resamples) for scores in tasks]
     values, draws = [], []
     for budget in range(tasks[0].shape[1]):  # one after the other: all at once would be resamples * runs * budgets numbers
         columns = [scores[:, budget] for scores in tasks]
@@ -135,13 +137,13 @@ def _checked(runs: Runs) -> list[FloatArray]:
     return tasks
 
 
-def _drawn(count: int, random: np.random.Generator, resamples: int) -> npt.NDArray[np.int64]:
-    return random.integers(count, size=(resamples, count))
+def _drawn(count: int, generator: np.random.Generator, resamples: int) -> npt.NDArray[np.int64]:
+    return generator.integers(count, size=(resamples, count))
 
 
-def _weights(count: int, random: np.random.Generator, resamples: int) -> FloatArray:
+def _weights(count: int, generator: np.random.Generator, resamples: int) -> FloatArray:
     """Return how often each run is drawn, as a share, [resamples, count]."""
-    return random.multinomial(count, np.full(count, 1 / count), size=resamples) / count
+    return generator.multinomial(count, np.full(count, 1 / count), size=resamples) / count
 
 
 def _estimate(value: float, runs: Runs, draws: FloatArray, confidence: float) -> Estimate:

@@ -4,14 +4,17 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+from benchmarks.arena.ledger import Ledger
 from benchmarks.leaderboard.board import OPTIMUM, board_of, read_board
 from benchmarks.leaderboard.board_charts import pareto
 from benchmarks.leaderboard.budgets import BUDGETS, curves_by_budget, efficiency, reached, scores_at
 from benchmarks.leaderboard.comparisons import compare_on_task, compare_over_tasks, leading, paired_difference, ranks, verdicts
 from benchmarks.leaderboard.document import shown
+from benchmarks.leaderboard.report_command import write_report
 from benchmarks.leaderboard.run_statistics import Estimate
 from benchmarks.leaderboard.task_sections import robustness_section
-from tests.made_rows import TASKS, made_row, made_rows, settings, write_rows
+from tests.made_rows import TASKS, made_row, made_rows, write_rows
+from tests.test_arena import TINY, run_here
 
 
 @pytest.fixture(scope="module")
@@ -223,5 +226,13 @@ def test_the_share_kept_is_the_gain_under_changed_feedback_over_the_clean_one(bo
     assert "nothing is said about robustness" in robustness_section(without).blocks[0].text
 
 
-def test_made_up_rows_are_of_the_form_of_real_ones(tmp_path):
-    assert {"task", "contender", "config", "budget", "device"} == set(settings("count", "slow", None, 1))
+@pytest.mark.draws_globally
+def test_made_up_rows_have_the_form_of_real_ones_of_which_a_report_is_made_too(tmp_path):
+    assert run_here(TINY, tmp_path) == 0
+    real, made = Ledger(tmp_path).rows[("count", "reinforce", 0)], made_row("count", "slow", 0, (0, 1))
+    assert set(real) == set(made)
+    assert set(made["settings"]) == set(real["settings"]) and set(made["settings"]["task"]) <= set(real["settings"]["task"])
+    assert set(made["curve"][0]) == set(real["curve"][0]) and set(made["spent"]) == set(real["spent"])
+    assert set(made["responses"][0]) == set(real["responses"][0])
+    _, beside = write_report(read_board([tmp_path]), tmp_path / "report.html")
+    assert "4 runs: 2 contenders, 1 task, 2 seeds; 0 failed." in beside.read_text("utf-8")

@@ -45,7 +45,9 @@ def slow_improvement(first, second):
 
 
 def slow_iqm(runs):
-    return trim_mean(np.concatenate([np.asarray(scores) for scores in runs]), 0.25)
+    scores = sorted(score for task in runs for score in task)
+    cut = len(scores) // 4
+    return sum(scores[cut : len(scores) - cut]) / (len(scores) - 2 * cut)
 
 
 # --- values
@@ -94,9 +96,9 @@ def slow_improvement_of_draws(first, second):
 
 
 def assert_close(ours, theirs):
-    """Compare intervals of two bootstraps: of 600 draws, an end errs by about 0.03 of the interval's length."""
+    """Compare intervals of two bootstraps: of 400 draws, an end errs by about 0.035 of the interval's length."""
     low, high = np.quantile(theirs, [0.025, 0.975])
-    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.1 * (high - low))
+    assert (ours.low, ours.high) == pytest.approx((low, high), abs=0.12 * (high - low))
 
 
 def test_intervals_are_those_of_a_bootstrap_written_as_loops():
@@ -104,7 +106,7 @@ def test_intervals_are_those_of_a_bootstrap_written_as_loops():
     assert_close(estimate_iqm(first, generator()), slow_draws(slow_iqm, [first], generator(1), 600))
     difference = slow_draws(lambda a, b: slow_iqm(a) - slow_iqm(b), [first, second], generator(2), 600)
     assert_close(iqm_difference(first, second, generator()), difference)
-    improvement = slow_draws(slow_improvement_of_draws, [first, second], generator(3), 600)
+    improvement = slow_draws(slow_improvement_of_draws, [first, second], generator(3), 400)
     assert_close(probability_of_improvement(first, second, generator()), improvement)
     wide = probability_of_improvement(first, second, generator(), confidence=0.99)
     assert (wide.low, wide.high) == pytest.approx(np.quantile(improvement, [0.005, 0.995]), abs=0.05)

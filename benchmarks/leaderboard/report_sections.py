@@ -48,7 +48,7 @@ def told_section(board: Board) -> Section:
     """Return what can be said, and what cannot, in sentences."""
     seeds = len({row["seed"] for row in board.rows})
     words = (
-        f"{len(board.rows)} runs: {len(board.contenders)} contenders, {len(board.tasks)} tasks, {seeds} seed{'s' * (seeds != 1)}; "
+        f"{len(board.rows)} runs: {len(board.contenders)} contenders, {len(board.tasks)} task{'s' * (len(board.tasks) != 1)}, {seeds} seed{'s' * (seeds != 1)}; "
         f"{len(board.failures)} failed. One contender is called better than another only where the interval of their difference lies "
         f"above 0, "
         "made so wide that all intervals of a list hold together with 95 %. “Cannot be told” says that these seeds do not show a "

@@ -42,10 +42,9 @@ def cost_section(board: Board) -> Section:
     )
     words = (
         "Means of a run. Tokens are those that the agent wrote or was given to imitate; queries are responses that feedback was asked "
-        "about; forwards "
-        "are tokens through any language model that the agent holds; seconds are of collecting and learning, and those of all are the "
-        "wall-clock of the "
-        "whole run. Evaluations are counted apart, and what a supervised start costs is in none of these: all that begin from it share it."
+        "about; forwards are tokens through any language model that the agent holds; seconds are of collecting and learning, and those of "
+        "all are the wall-clock of the whole run. Evaluations are counted apart, and what a supervised start costs is in none of these: "
+        "all that begin from it share it."
     )
     return Section("Budgets and wall-clock", (Words(words), Table(head, tuple(rows), num_names=2)))
 
@@ -56,9 +55,8 @@ def failure_section(board: Board) -> Section:
         return Section("Failures", (Words(f"None of {len(board.rows)} runs failed."),))
     rows = tuple((row["task"], row["contender"], str(row["seed"]), _cut(row["error"])) for row in board.failures)
     words = (
-        f"{len(rows)} of {len(board.rows)} runs failed. They are left out of all figures, which flatters whoever failed: read the "
-        f"number of seeds "
-        "beside every figure."
+        f"{len(rows)} of {len(board.rows)} runs failed. They are left out of all figures, which flatters whoever failed: read the number "
+        "of seeds beside every figure."
     )
     return Section("Failures", (Words(words), Table(("task", "contender", "seed", "error"), rows, num_names=4)))
 

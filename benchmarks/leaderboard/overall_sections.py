@@ -15,9 +15,8 @@ from benchmarks.leaderboard.run_statistics import Estimate, estimate_iqm, perfor
 
 FEW = 5  # seeds, below which intervals of the bootstrap are much too narrow
 COVERED = (
-    "In simulated experiments on six tasks, 95 % intervals of an interquartile mean held the truth in 84 % of cases with 3 seeds, in "
-    "90 % with "
-    "5 and in 93 % with 10; those of a probability of improvement in 92, 93 and 95 %"
+    "In simulated experiments on six tasks, 95 % intervals of an interquartile mean held the truth in 84 % of cases with 3 seeds, in 90 % "
+    "with 5 and in 93 % with 10; those of a probability of improvement in 92, 93 and 95 %"
 )
 SHOWN_BUDGETS = (0.25, 0.5, 1.0)
 
@@ -66,14 +65,13 @@ def _means(board: Board, differences: Differences) -> Section:
     estimates = {name: estimate_iqm(board.shares(name), np.random.default_rng(0)) for name in board.compared}
     places = ranks(board.compared, differences)
     rows = tuple((name, estimate_shown(estimates[name]), rank_shown(places[name]) if differences else "–") for name in board.compared)
-    label = f"share of the way ({_runs_in_words(board)})"
+    label = "share of the way"
     chart = forest("Interquartile mean of each contender with its interval", label, estimates)
     missing = [name for name in board.contenders if name not in board.compared]
     words = (
         f"Interquartile mean over {_runs_in_words(board)} of {listed(board.counted)}: the mean of the middle half of all runs, each on its "
-        "task's scale. In brackets the 95 % interval of the stratified bootstrap: it speaks of other seeds on these tasks, and takes "
-        "the ends "
-        f"of the scales as given. {COVERED}. Ranks come from differences between pairs, whose intervals hold together with 95 %."
+        "task's scale. In brackets the 95 % interval of the stratified bootstrap: it speaks of other seeds on these tasks, and takes the "
+        f"ends of the scales as given. {COVERED}. Ranks come from differences between pairs, whose intervals hold together with 95 %."
     )
     few = min(len(runs) for name in board.compared for runs in board.shares(name))
     blocks: list[Block] = [Words(words)]
@@ -84,7 +82,12 @@ def _means(board: Board, differences: Differences) -> Section:
     table = Table(("contender", "interquartile mean", "rank"), rows)
     return Section(
         "Over all tasks",
-        (*blocks, table, Charts((("all contenders", chart),), "Point = interquartile mean, line = 95 %."), scale_table(board)),
+        (
+            *blocks,
+            table,
+            Charts((("all contenders", chart),), f"Point = interquartile mean, line = its 95 % interval, from {_runs_in_words(board)}."),
+            scale_table(board),
+        ),
     )
 
 
@@ -98,11 +101,10 @@ def _improvements(board: Board) -> Section:
             cells[pair] = f"**{estimate_shown(estimate)}**" if is_sure else estimate_shown(estimate)
     rows = tuple((a, *(cells.get((a, b), "") for b in board.compared)) for a in board.compared)
     words = (
-        "How often a run of the contender on the left is above one of the contender at the top, on the same task and with seeds at random; "
-        "the mean over tasks, with its 95 % interval. Bold where the interval leaves one half out: each for itself, so that of twenty "
-        "pairs "
-        f"that are alike about one is bold by chance. An interval without length says that all runs agree, not that all further ones "
-        f"will. From {_runs_in_words(board)}."
+        "How often a run of the contender on the left is above one of the contender at the top, on the same task and with seeds at "
+        "random; the mean over tasks, with its 95 % interval. Bold where the interval leaves one half out: each for itself, so that of "
+        "twenty pairs that are alike about one is bold by chance. An interval without length says that all runs agree, not that all "
+        f"further ones will. From {_runs_in_words(board)}."
     )
     return Section("Probability of improvement", (Words(words), Table(("contender", *board.compared), rows)))
 
@@ -114,9 +116,8 @@ def _profiles(board: Board) -> Section:
     curves = {name: performance_profile(board.shares(name), thresholds, np.random.default_rng(0)) for name in board.compared}
     charts = among_others(curves, thresholds, ("share of the way t", "share of runs above t"), (0.0, 1.0), "Performance profile")
     caption = (
-        "Share of runs above each score, the mean over tasks: a curve that lies higher is better wherever it does. Shade = 95 % "
-        "interval at "
-        f"each score; grey = the other contenders. From {_runs_in_words(board)}."
+        "Share of runs above each score, the mean over tasks: a curve that lies higher is better wherever it does. Shade = 95 % interval "
+        f"at each score; grey = the other contenders. From {_runs_in_words(board)}."
     )
     return Section("Performance profiles", (Charts(tuple(charts), caption),))
 
@@ -134,9 +135,9 @@ def _efficiency(board: Board) -> Section | None:
     )
     ends = "; ".join(f"{task}: {shown(scale.high)}, {scale.end}" for task in tasks for scale in [board.score_scale(task)])
     caption = (
-        "Interquartile mean of the held-out score that is learned from, by tokens spent, from 0 = the reference. Between evaluations a run "
-        "counts as what it was before. Contenders that do not learn are level lines. Shade = 95 % interval; grey = the others. "
-        f"From {_runs_in_words(board)}."
+        "Interquartile mean of the held-out score that is learned from, by tokens spent, from 0 = the reference. Between evaluations a "
+        "run counts as what it was before. Contenders that do not learn are level lines. Shade = 95 % interval; grey = the others. From "
+        f"{_runs_in_words(board)}."
     )
     head = ("contender", *(f"{share:.0%} of the tokens" for share in SHOWN_BUDGETS))
     ceilings = Folded("What 1 is", (Words(f"{ends}."),))

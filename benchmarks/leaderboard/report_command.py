@@ -74,8 +74,7 @@ def readme_table(board: Board) -> str:
     failed = f" {len(board.failures)} runs failed and are left out." if board.failures else ""
     note = (
         "Means over seeds on held-out prompts, 95 % intervals in brackets (Student's t); bold where a contender is better than every "
-        "other on the "
-        f"task, by intervals of paired differences that hold together with 95 %.{failed} Made from commit {commits} by `python -m "
-        f"benchmarks report`."
+        f"other on the task, by intervals of paired differences that hold together with 95 %.{failed} Made from commit {commits} by "
+        "`python -m benchmarks report`."
     )
     return f"{table_text(table)}\n\n{note}"

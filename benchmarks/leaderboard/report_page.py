@@ -35,7 +35,7 @@ tr:last-child > * { border-bottom: 0; }
 thead th { white-space: normal; min-width: 9ch; background: var(--shade); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 .name { text-align: left; }
-td.name { white-space: normal; min-width: 9ch; max-width: 60ch; overflow-wrap: anywhere; }
+td.name { white-space: normal; min-width: 9ch; max-width: 60ch; overflow-wrap: break-word; }
 th:first-child { position: sticky; left: 0; background: var(--paper); z-index: 1; }
 thead th:first-child { background: var(--shade); }
 small { display: block; font-size: .75rem; font-weight: 400; color: var(--quiet); }

@@ -46,14 +46,12 @@ def report_sections(board: Board) -> list[Section]:
 
 def told_section(board: Board) -> Section:
     """Return what can be said, and what cannot, in sentences."""
-    seeds = len({row["seed"] for row in board.rows})
+    counts = ((len(board.contenders), "contender"), (len(board.tasks), "task"), (len({row["seed"] for row in board.rows}), "seed"))
+    sizes = ", ".join(f"{count} {name if count == 1 else name + 's'}" for count, name in counts)
     words = (
-        f"{len(board.rows)} runs: {len(board.contenders)} contenders, {len(board.tasks)} task{'s' * (len(board.tasks) != 1)}, {seeds} seed{'s' * (seeds != 1)}; "
-        f"{len(board.failures)} failed. One contender is called better than another only where the interval of their difference lies "
-        f"above 0, "
-        "made so wide that all intervals of a list hold together with 95 %. “Cannot be told” says that these seeds do not show a "
-        "difference, "
-        "not that there is none."
+        f"{len(board.rows)} runs: {sizes}; {len(board.failures)} failed. One contender is called better than another only where the "
+        "interval of their difference lies above 0, made so wide that all intervals of a list hold together with 95 %. “Cannot be told” "
+        "says that these seeds do not show a difference, not that there is none."
     )
     over_all = overall_verdicts(board)
     firsts = [*over_all[:1], *(task_verdicts(board, task)[0] for task in board.tasks)]

@@ -105,7 +105,9 @@ class Chart:
             _, y = self._place(self._range_across[0], value)
             found.append(f'<line class="grid" x1="{left}" y1="{y}" x2="{right}" y2="{y}"/>')
             found.append(f'<text class="mark" x="{left - 5:.1f}" y="{y + 3.5:.1f}" text-anchor="end">{escape(words)}</text>')
-        found.append(f'<text class="axis" x="{(left + right) / 2:.1f}" y="{self.height - 8}">{escape(self.across.label)}</text>')
+        half = LETTER * len(self.across.label) / 2
+        centre = max(half, min((left + right) / 2, self.width - half))  # so that a long label is not cut off
+        found.append(f'<text class="axis" x="{centre:.1f}" y="{self.height - 8}">{escape(self.across.label)}</text>')
         middle = (10 + bottom) / 2
         if self.up.label:
             found.append(f'<text class="axis" transform="translate(11 {middle}) rotate(-90)">{escape(self.up.label)}</text>')

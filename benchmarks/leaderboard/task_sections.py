@@ -18,8 +18,8 @@ from benchmarks.measure import ratio_of_means
 LOSSES = (KL, "reference_perplexity", "distinct_2", "tokens_per_response", "share_ended")
 HELD = "KL and perplexity of {names} are against their supervised start, those of the others against the model before it."
 PERPLEXITY = (
-    "Reference perplexity is that of the responses under the reference: low where they are what it would have written, high where they are "
-    "not; distinct 2 is the share of different pairs of tokens; share ended is that of responses which chose to end."
+    "Reference perplexity is that of the responses under the reference: low where they are what it would have written, high where they "
+    "are not; distinct 2 is the share of different pairs of tokens; share ended is that of responses which chose to end."
 )
 
 
@@ -52,8 +52,7 @@ def score_section(board: Board) -> Section:
     caption = "Large point = mean, line = 95 % interval of the mean (Student's t over seeds), small points = seeds."
     words = (
         "Means over seeds on held-out prompts, in brackets their 95 % intervals. Bold where a contender is better than every other for "
-        "sure: "
-        "pairs are compared seed by seed, on the same prompts, by intervals that hold together with 95 % on a task."
+        "sure: pairs are compared seed by seed, on the same prompts, by intervals that hold together with 95 % on a task."
     )
     tables = (Words(words), Table(tuple(head), tuple(zip(board.contenders, *columns, strict=True))))
     return Section("Scores by task", (*tables, Charts(tuple(charts), caption), *_told(board)))
@@ -75,11 +74,9 @@ def frontier_section(board: Board) -> Section:
         notes.append(f"On {task} the front is {listed(best)}.{missing}{other}")
     names = ", ".join(f"{number} {name}" for number, name in enumerate(board.contenders, 1))
     caption = (
-        "What counts on the task against KL to the reference on held-out prompts, means over seeds with 95 % intervals both ways. "
-        "Filled = on "
-        f"the front: by their means, no other reaches as much with less KL; where lines overlap, seeds do not tell. {names}. KL of "
-        f"best-of-n "
-        "is a bound from above."
+        "What counts on the task against KL to the reference on held-out prompts, means over seeds with 95 % intervals both ways. Filled "
+        f"= on the front: by their means, no other reaches as much with less KL; where lines overlap, seeds do not tell. {names}. KL of "
+        "best-of-n is a bound from above."
     )
     found: list[Block] = [Charts(tuple(charts), caption)] if charts else []
     return Section("Score against KL", (*found, Words(items=tuple(notes))))
@@ -98,8 +95,7 @@ def loss_section(board: Board) -> Section:
         tables += [Table(head, tuple(rows), task), *([Words(HELD.format(names=listed(held)))] if held else [])]
     words = (
         f"{PERPLEXITY} ↑ and ↓ mark what is above or below {board.reference} for sure, each for itself (95 %, seed by seed). Means over "
-        f"seeds with "
-        "95 % intervals."
+        "seeds with 95 % intervals."
     )
     return Section("What was lost beside every score", (Words(words), *tables))
 
@@ -115,9 +111,8 @@ def optimum_section(board: Board) -> Section | None:
     if not rows:
         return None
     words = (
-        "By sums over all responses, without drawing any: 0 is the reference, 1 the optimum. The penalised optimum is that of score "
-        "minus the "
-        "contender's own KL weight times KL, the objective that it follows; contenders without such a weight have none."
+        "By sums over all responses, without drawing any: 0 is the reference, 1 the optimum. The penalised optimum is that of score minus "
+        "the contender's own KL weight times KL, the objective that it follows; contenders without such a weight have none."
     )
     return Section(
         "Share of the optimum",
@@ -139,13 +134,9 @@ def reaching_section(board: Board) -> Section | None:
         return None
     words = (
         f"Until a held-out evaluation first gave a score, on the way from {board.reference} (0 %) to the ceiling of the score (100 %). "
-        f"Medians over "
-        "all runs, where those that did not get there within their budget are censored and count as later than any; “over half "
-        "censored” where "
-        "fewer than half got there, and 0 where a supervised start was there already. Evaluations are some updates apart and carry "
-        "noise, so the first crossing is a little early by "
-        "luck and "
-        "late by waiting."
+        "Medians over all runs, where those that did not get there within their budget are censored and count as later than any; “over "
+        "half censored” where fewer than half got there, and 0 where a supervised start was there already. Evaluations are some updates "
+        "apart and carry noise, so the first crossing is a little early by luck and late by waiting."
     )
     head = ("task", "score", "contender", "runs that got there", "tokens (median)", "tokens (first to last)", "feedback queries", "seconds")
     return Section("Tokens and queries to reach a score", (Words(words), Table(head, tuple(rows), num_names=3)))
@@ -156,8 +147,7 @@ def robustness_section(board: Board) -> Section:
     if not board.variants:
         words = (
             "No task here is another one with noisy, delayed or drifting feedback, so nothing is said about robustness. Such a task "
-            "differs from "
-            "its clean one in feedback only, and is named after it, as in reviews and reviews-noisy."
+            "differs from its clean one in feedback only, and is named after it, as in reviews and reviews-noisy."
         )
         return Section("Robustness", (Words(words),))
     rows = []
@@ -172,9 +162,8 @@ def robustness_section(board: Board) -> Section:
     )
     words = (
         f"Share kept = gain over {board.reference} under the changed feedback over the gain under the clean one, seeds drawn again in "
-        f"pairs (95 %); "
-        f"nothing where the clean gain is not above 0 for sure. What counts: {measured}. Where that is the score itself, it is the "
-        f"changed feedback's."
+        f"pairs (95 %); nothing where the clean gain is not above 0 for sure. What counts: {measured}. Where that is the score itself, it "
+        "is the changed feedback's."
     )
     return Section(
         "Robustness", (Words(words), Table(("variant", "contender", "clean", "changed", "share kept"), tuple(rows), num_names=2))

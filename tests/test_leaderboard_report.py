@@ -1,5 +1,6 @@
 """A report is one page and one Markdown file that say the same, need nothing else, and say what cannot be told."""
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -122,6 +123,18 @@ def test_bad_arguments_say_what_to_do(tmp_path, capsys):
     write_rows(tmp_path, made_rows(seeds=2))
     assert main(["report", str(tmp_path), "--output", str(tmp_path / "page.pdf")]) == 1
     assert "must be the name of an HTML page" in capsys.readouterr().err
+
+
+def test_figures_can_be_had_as_json_and_are_those_of_the_report(tmp_path):
+    rows = made_rows(tasks=("reviews", "translate"))
+    assert main(["report", str(write_rows(tmp_path, rows)), "--json", str(tmp_path / "figures.json")]) == 0
+    found = json.loads((tmp_path / "figures.json").read_text("utf-8"))
+    scores = [row["final"]["score"] for row in rows if (row["task"], row["contender"]) == ("reviews", "fast")]
+    assert found["mean_reviews_fast"]["value"] == pytest.approx(sum(scores) / 5) and found["mean_translate_slow"]["n"] == 4
+    iqm = found["iqm_slow"]
+    assert (iqm["n"], iqm["unit"]) == (9, "share of the way")
+    cells = f"| slow | {iqm['value']:.3f} ({iqm['low']:.3f} to {iqm['high']:.3f}) | 4 |"
+    assert cells in (tmp_path / "report.md").read_text("utf-8")
 
 
 # --- the table of a README

@@ -75,6 +75,18 @@ def response_section(board: Board) -> Section:
     return Section("What was written", (Words("The first held-out response of each contender's first seed, chosen by nobody."), *blocks))
 
 
+def limit_section() -> Section:
+    """Return what no report of this kind can say."""
+    words = (
+        "Intervals speak of other seeds under these settings, not of other tasks, models, budgets or settings: a contender that is behind "
+        "here may be ahead with settings of its own, or with more tokens.",
+        "A score is what the feedback says. What it does not see is not in it: read what was written, and what was lost beside the score.",
+        "Where the end of a task's scale is the best contender's mean, all shares on that task move with who takes part.",
+        "KL and perplexity under the reference say how far the text is from what the reference writes, not whether it is worse.",
+    )
+    return Section("What this cannot say", (Words(items=words),))
+
+
 def origin_section(board: Board) -> Section:
     """Return versions, machines, commits and settings."""
     made = [

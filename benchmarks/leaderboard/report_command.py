@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
 from rich.console import Console
 
@@ -21,7 +22,9 @@ from benchmarks.leaderboard.marked_section import replace_marked
 from benchmarks.leaderboard.report_markdown import markdown, table_text
 from benchmarks.leaderboard.report_page import page
 from benchmarks.leaderboard.report_sections import report_sections, report_title
+from benchmarks.leaderboard.run_statistics import estimate_iqm
 from benchmarks.leaderboard.task_sections import score_section
+from benchmarks.measure import Measurement, mean, write_json
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class ReportOptions:
     folders: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="FOLDER...")]]  # of results
     output: Path | None = None  # of the page; Markdown is written beside it; None = report.html in the first folder
     readme: Path | None = None  # file in which the table between two marks is replaced; no page is then written unless output is given
+    json: Path | None = None  # where to write means by task and interquartile means
     reference: str | None = None  # contender that is 0 of every scale; None = the first that is not trained
     ceilings: dict[str, float] = field(
         default_factory=dict
@@ -49,6 +53,8 @@ def main(arguments: Sequence[str]) -> int:
         console.print(
             f"{options.readme}: {'the table is replaced' if changed else 'the table is what it was'}", highlight=False, soft_wrap=True
         )
+    if options.json is not None:
+        write_json(measurements(board), options.json)
     if options.readme is None or options.output is not None:
         for path in write_report(board, options.output or options.folders[0] / "report.html"):
             console.print(str(path), highlight=False, soft_wrap=True)
@@ -65,6 +71,22 @@ def write_report(board: Board, path: Path) -> tuple[Path, Path]:
     beside = path.with_suffix(".md")
     beside.write_text(markdown(title, sections), encoding="utf-8")
     return path, beside
+
+
+def measurements(board: Board) -> dict[str, Measurement]:
+    """Return mean_TASK_CONTENDER of what counts, and iqm_CONTENDER over the tasks that are counted, where there is one."""
+    found: dict[str, Measurement] = {}
+    for task in board.tasks:
+        for name in board.on(task):
+            values = board.values(task, name)
+            if len(values):
+                found[f"mean_{task}_{name}"] = mean(values, board.headline(task))
+    for name in board.compared if len(board.compared) > 1 else ():
+        runs = board.shares(name)
+        iqm = estimate_iqm(runs, np.random.default_rng(0))
+        low, high = (iqm.low, iqm.high) if iqm.has_interval else (iqm.value, iqm.value)
+        found[f"iqm_{name}"] = Measurement(iqm.value, "share of the way", low, high, sum(len(scores) for scores in runs))
+    return found
 
 
 def readme_table(board: Board) -> str:

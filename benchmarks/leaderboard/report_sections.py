@@ -5,7 +5,7 @@ from __future__ import annotations
 from benchmarks.leaderboard.board import Board
 from benchmarks.leaderboard.comparisons import listed
 from benchmarks.leaderboard.document import Folded, Section, Words
-from benchmarks.leaderboard.origin_sections import cost_section, failure_section, origin_section, response_section
+from benchmarks.leaderboard.origin_sections import cost_section, failure_section, limit_section, origin_section, response_section
 from benchmarks.leaderboard.overall_sections import overall_sections, overall_verdicts
 from benchmarks.leaderboard.task_sections import (
     curve_section,
@@ -39,6 +39,7 @@ def report_sections(board: Board) -> list[Section]:
         curve_section(board),
         failure_section(board),
         response_section(board),
+        limit_section(),
         origin_section(board),
     ]
     return [section for section in found if section is not None]

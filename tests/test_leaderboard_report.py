@@ -84,6 +84,13 @@ def test_every_chart_names_its_axes_and_every_curve_of_a_seed_is_there(written):
     assert all("tokens of training" in chart for chart in curves)
 
 
+def test_what_was_not_reached_is_called_censored_and_never_given_a_number(written):
+    lines = [line for line in written[1].splitlines() if "% of the way" in line]
+    slow = [line for line in lines if "| slow |" in line]
+    assert len(lines) == 3 * 2 * 4 and len(slow) == 2 * 4  # contenders that learn, shares of the way, tasks with a scale
+    assert all(re.search(r"\| 0 of [45] \| censored \| – \| censored \| censored \|", line) for line in slow)
+
+
 def test_with_one_seed_there_is_a_report_without_intervals_that_tells_nothing(tmp_path):
     _, beside = write_report(board_of(made_rows(seeds=1), None, {}), tmp_path / "report.html")
     text = beside.read_text("utf-8")

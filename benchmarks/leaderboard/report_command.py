@@ -36,9 +36,7 @@ class ReportOptions:
     readme: Path | None = None  # file in which the table between two marks is replaced; no page is then written unless output is given
     json: Path | None = None  # where to write means by task and interquartile means
     reference: str | None = None  # contender that is 0 of every scale; None = the first that is not trained
-    ceilings: dict[str, float] = field(
-        default_factory=dict
-    )  # TASK SCORE ..., what is 1 of a task's scale, such as a reference text's score
+    ceilings: dict[str, float] = field(default_factory=dict)  # TASK SCORE ...: what is 1 of its scale, such as a reference text's score
 
 
 def main(arguments: Sequence[str]) -> int:

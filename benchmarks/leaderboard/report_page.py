@@ -9,6 +9,7 @@ from html import escape
 from benchmarks.leaderboard.document import Block, Charts, Folded, Section, Table, Words
 
 INTERVAL = re.compile(r"^(-?[\d.,]+) \((-?[\d.,]+ to -?[\d.,]+)\)( [↑↓])?$")  # a figure with its interval, which goes below it
+LONG = 32  # letters of a cell that is broken into lines
 STYLE = """
 :root { color-scheme: light dark; --paper: #fbfbf9; --ink: #1c2024; --quiet: #565f68; --line: #dcdfe1; --shade: #f1f2ef;
   --accent: #1f5fa8; --other: #b9bfc5; }
@@ -35,7 +36,7 @@ tr:last-child > * { border-bottom: 0; }
 thead th { white-space: normal; min-width: 9ch; background: var(--shade); font-weight: 600; vertical-align: bottom; }
 tbody th { font-weight: 500; }
 .name { text-align: left; }
-td.name { white-space: normal; min-width: 9ch; max-width: 60ch; overflow-wrap: break-word; }
+td.long { white-space: normal; min-width: 24ch; max-width: 60ch; overflow-wrap: break-word; }
 th:first-child { position: sticky; left: 0; background: var(--paper); z-index: 1; }
 thead th:first-child { background: var(--shade); }
 small { display: block; font-size: .75rem; font-weight: 400; color: var(--quiet); }
@@ -116,7 +117,8 @@ def _section(section: Section) -> str:
 
 def _table(table: Table, where: str) -> str:
     def cell(kind: str, column: int, text: str, scope: str = "") -> str:
-        name = ' class="name"' if column < table.num_names else ""
+        kinds = ["name"] * (column < table.num_names) + ["long"] * (len(text) > LONG)
+        name = f' class="{" ".join(kinds)}"' if kinds else ""
         stands_out = text.startswith("**") and text.endswith("**") and len(text) > 4
         shown = INTERVAL.sub(r"\1\3<small>\2</small>", escape(text[2:-2] if stands_out else text))
         return f"<{kind}{scope}{name}>{f'<strong>{shown}</strong>' if stands_out else shown}</{kind}>"

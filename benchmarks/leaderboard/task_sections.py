@@ -122,24 +122,26 @@ def optimum_section(board: Board) -> Section | None:
 
 def reaching_section(board: Board) -> Section | None:
     """Return what it took to reach shares of the way; None where nobody learns or no task has a scale."""
-    rows = []
+    head = ("score", "contender", "runs that got there", "tokens (median)", "tokens (first to last)", "feedback queries", "seconds")
+    tables = []
     for task in board.tasks:
-        scale = board.score_scale(task)
+        scale, rows = board.score_scale(task), []
         for level in LEVELS if not scale.problem else ():
             goal = f"{shown(scale.low + level * (scale.high - scale.low))} ({level:.0%} of the way)"
             for name in board.on(task):
                 if board.is_trained(name):
-                    rows.append((task, goal, name, *_reached_shown(reached(board.cells[task, name], scale, level))))
-    if not rows:
+                    rows.append((goal, name, *_reached_shown(reached(board.cells[task, name], scale, level))))
+        if rows:
+            tables.append(Table(head, tuple(rows), task, 2))
+    if not tables:
         return None
     words = (
         f"Until a held-out evaluation first gave a score, on the way from {board.reference} (0 %) to the ceiling of the score (100 %). "
-        "Medians over all runs, where those that did not get there within their budget are censored and count as later than any; “over "
-        "half censored” where fewer than half got there, and 0 where a supervised start was there already. Evaluations are some updates "
-        "apart and carry noise, so the first crossing is a little early by luck and late by waiting."
+        "Medians over all runs: those that did not get there within their budget count as later than any, and a median is called censored "
+        "where they are half of the runs or more. 0 = a supervised start was there already. Evaluations are some updates apart and carry "
+        "noise: a first crossing is late by waiting, and early by luck."
     )
-    head = ("task", "score", "contender", "runs that got there", "tokens (median)", "tokens (first to last)", "feedback queries", "seconds")
-    return Section("Tokens and queries to reach a score", (Words(words), Table(head, tuple(rows), num_names=3)))
+    return Section("Tokens and queries to reach a score", (Words(words), *tables))
 
 
 def robustness_section(board: Board) -> Section:
@@ -205,7 +207,7 @@ def _against_reference(board: Board, task: str, name: str, measured: str) -> str
 
 
 def _reached_shown(found: Reached) -> tuple[str, ...]:
-    medians = ["over half censored" if value is None else f"{value:,.0f}" for value in (found.tokens, found.queries, found.seconds)]
+    medians = ["censored" if value is None else f"{value:,.0f}" for value in (found.tokens, found.queries, found.seconds)]
     span = "–" if found.earliest is None else f"{found.earliest:,} to {found.latest:,}"
     return f"{found.reached} of {found.runs}", medians[0], span, *medians[1:]
 

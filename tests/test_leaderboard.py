@@ -11,10 +11,12 @@ from benchmarks.leaderboard.budgets import BUDGETS, curves_by_budget, efficiency
 from benchmarks.leaderboard.comparisons import compare_on_task, compare_over_tasks, leading, paired_difference, ranks, verdicts
 from benchmarks.leaderboard.document import shown
 from benchmarks.leaderboard.report_command import write_report
-from benchmarks.leaderboard.run_statistics import Estimate
+from benchmarks.leaderboard.run_statistics import Estimate, iqm_draws
 from benchmarks.leaderboard.task_sections import robustness_section
 from tests.made_rows import TASKS, made_row, made_rows, write_rows
 from tests.test_arena import TINY, run_here
+from tests.test_run_statistics import TASKS as SKEWED
+from tests.test_run_statistics import drawn_from
 
 
 @pytest.fixture(scope="module")
@@ -166,6 +168,24 @@ def test_over_all_tasks_differences_are_those_of_interquartile_means(board):
     assert differences["slow", "fast"].sign == -1 and differences["reference", "slow"].sign == -1
     alike = {name: [np.random.default_rng(place).normal(size=8)] for place, name in enumerate("ab")}
     assert compare_over_tasks(alike)["a", "b"].sign == 0
+
+
+def test_intervals_over_all_tasks_are_as_much_wider_as_few_runs_vary_too_little_when_drawn_again():
+    runs = {name: [np.random.default_rng(10 * place + task).normal(size=4) for task in range(3)] for place, name in enumerate("ab")}
+    difference = compare_over_tasks(runs, seed=5, resamples=500)["a", "b"]
+    draws = [iqm_draws(of, np.random.default_rng([5, place]), 500) for place, of in enumerate(runs.values())]
+    low, high = np.quantile(draws[0] - draws[1], [0.025, 0.975])
+    assert difference.low - difference.value == pytest.approx((4 / 3) ** 0.5 * (low - difference.value))
+    assert difference.high - difference.value == pytest.approx((4 / 3) ** 0.5 * (high - difference.value))
+
+
+@pytest.mark.slow
+def test_of_contenders_that_are_alike_over_all_tasks_some_are_called_different_in_11_of_100_experiments_with_three_seeds():
+    random, told, experiments = np.random.default_rng(3), 0, 200
+    for at in range(experiments):
+        runs = {name: drawn_from(SKEWED, 3, random) for name in "abcde"}
+        told += any(difference.sign for difference in compare_over_tasks(runs, seed=at, resamples=4000).values())
+    assert told / experiments == pytest.approx(0.11, abs=0.066)  # three standard errors; 0.05 is aimed at
 
 
 def test_a_single_seed_tells_nothing():

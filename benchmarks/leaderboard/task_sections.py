@@ -51,8 +51,8 @@ def score_section(board: Board) -> Section:
         charts.append((task, forest(f"{label} of each contender on {task}", label, estimates, values)))
     caption = "Large point = mean, line = 95 % interval of the mean (Student's t over seeds), small points = seeds."
     words = (
-        "Means over seeds on held-out prompts, with their 95 % intervals. Bold where a contender is better than every other for "
-        "sure: pairs are compared seed by seed, on the same prompts, by intervals that hold together with 95 % on a task."
+        "Means over seeds on held-out prompts, with their 95 % intervals. Bold where a contender is better than every other for sure: "
+        "pairs are compared seed by seed, on the same prompts, by intervals that hold together with 95 % on a task."
     )
     tables = (Words(words), Table(tuple(head), tuple(zip(board.contenders, *columns, strict=True))))
     return Section("Scores by task", (*tables, Charts(tuple(charts), caption), *_told(board)))

@@ -1,4 +1,4 @@
-"""Compare agents from the command line: two by `python -m benchmarks compare`, many by `run` and `table`."""
+"""Compare agents from the command line: two by `python -m benchmarks compare`, many by `run`, `table` and `report`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,14 @@ def _table(arguments: Sequence[str]) -> int:
     return main(arguments)
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"compare": _compare, "run": _run, "table": _table}
+def _report(arguments: Sequence[str]) -> int:
+    """Write a page and Markdown of what suites' runs gave: figures with intervals, and what they tell."""
+    from benchmarks.leaderboard.report_command import main
+
+    return main(arguments)
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"compare": _compare, "run": _run, "table": _table, "report": _report}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

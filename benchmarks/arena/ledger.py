@@ -15,9 +15,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arena.suite import Key
-
 Row = dict[str, Any]
+Key = tuple[str, str, int]  # task, contender, seed
 RUNS = "runs.jsonl"
 PASSING = ("seconds", "peak_megabytes", "finished", "machine", "commit", "versions", "traceback")  # of a row, but not of its result
 SHOWN_DIFFERENCES = 5
@@ -36,6 +35,7 @@ class Ledger:
         folder.mkdir(parents=True, exist_ok=True)
         self.path = folder / RUNS
         self.rows: dict[Key, Row] = {}
+        _take_away_cut_line(self.path)
         for row in _whole_rows(self.path):
             self.rows[key_of(row)] = row
 
@@ -62,8 +62,12 @@ class Ledger:
 
 
 def read_rows(folder: Path) -> list[Row]:
-    """Return the rows of a folder's runs, without those of starts. Raises ValueError where there is none."""
-    rows = [row for row in Ledger(folder).rows.values() if row["kind"] == "run"] if folder.is_dir() else []
+    """Return the rows of a folder's runs, without those of starts, and change nothing: they may still be being made.
+
+    Raises ValueError where there is none, and as `Ledger` does.
+    """
+    by_key = {key_of(row): row for row in _whole_rows(folder / RUNS)}
+    rows = [row for row in by_key.values() if row["kind"] == "run"]
     if not rows:
         raise ValueError(f"there are no runs in {folder}: make some with python -m benchmarks run SUITE --folder {folder}")
     return rows
@@ -102,16 +106,22 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
     return [] if old == new else [f"{where} was {old!r} and is {new!r}"]
 
 
+def _take_away_cut_line(path: Path) -> None:
+    """Take away a last line that a kill cut off; what it should have held will be run again."""
+    if path.exists():
+        content = path.read_bytes()
+        end = content.rfind(b"\n") + 1
+        if end < len(content):
+            with path.open("r+b") as file:
+                file.truncate(end)
+
+
 def _whole_rows(path: Path) -> list[Row]:
     if not path.exists():
         return []
     content = path.read_bytes()
-    end = content.rfind(b"\n") + 1
-    if end < len(content):  # a kill cut the last line off; what it should have held will be run again
-        with path.open("r+b") as file:
-            file.truncate(end)
     rows = []
-    for number, line in enumerate(content[:end].splitlines(), 1):
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), 1):
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError as error:

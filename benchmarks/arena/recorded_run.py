@@ -13,8 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arena.ledger import Row, as_json
-from benchmarks.arena.suite import Key, Run
+from benchmarks.arena.ledger import Key, Row, as_json
+from benchmarks.arena.suite import Run
 
 LIBRARIES = ("torch", "transformers", "gymnasium", "numpy", "tokenizers")
 REPOSITORY = Path(__file__).parents[2]

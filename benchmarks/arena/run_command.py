@@ -16,10 +16,10 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from benchmarks.arena.ledger import Ledger, Row, as_json
+from benchmarks.arena.ledger import Key, Ledger, Row, as_json
 from benchmarks.arena.recorded_run import Work, now, provenance
 from benchmarks.arena.scheduling import do_all
-from benchmarks.arena.suite import Key, Run, Suite
+from benchmarks.arena.suite import Run, Suite
 from benchmarks.arena.suite_files import check_names, read_suite
 from benchmarks.arena.supervised_start import start_folder, start_key, start_settings
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from benchmarks.arena.ledger import Key
 from benchmarks.paired_runs import OWN_OPTIONS, TABLE
 from benchmarks.sides import read_config
 
-Key = tuple[str, str, int]  # task, contender, seed
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 SETS_ITSELF = OWN_OPTIONS | {"feedback_kwargs"}
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from agents import CausalPolicy, save
 from agents.learning.late import rollouts_of
+from benchmarks.arena.ledger import Key
 from benchmarks.arena.seeds import update_seeds
 from benchmarks.arena.spending import ForwardCounter, Spent
-from benchmarks.arena.suite import Key, Run, Task
+from benchmarks.arena.suite import Run, Task
 from benchmarks.arena.task_env import make_env
 from benchmarks.sides import read_config
 from text_env.names import resolve

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -22,9 +23,10 @@ class EncoderDecoderPolicy(TransformerPolicy):
     """Choose the next token by a transformers encoder-decoder, such as T5, BART or Marian.
 
     Of the model's generation settings, those that belong to what it was trained on are kept: what the decoder reads first, and which
-    ids are never written (`suppress_tokens`, and `bad_words_ids` of one id). The others describe a search or force an end
-    (`num_beams`, `no_repeat_ngram_size`, `min_length`, `forced_eos_token_id`, ...): they are left out, since the policy is the model's
-    own distribution and an end is the agent's choice.
+    ids are never written (`suppress_tokens`, and `bad_words_ids` of one id). The others describe a search, force an end or hold for
+    some steps only (`num_beams`, `no_repeat_ngram_size`, `min_length`, `forced_eos_token_id`, `begin_suppress_tokens`, ...): they are
+    left out, since the policy is the model's own distribution and an end is the agent's choice. `min_new_tokens` and `banned_tokens` of
+    the environment mask tokens.
 
     Args:
         model: a hub id, a folder, or a model object (used as it is, put into evaluation mode).
@@ -90,8 +92,9 @@ def opening_ids(model: PreTrainedModel) -> tuple[int, ...]:
 
 
 def suppressed_ids(model: PreTrainedModel) -> list[int]:
-    """Return the ids that `generate` never writes."""
-    words = [words[0] for words in _setting(model, "bad_words_ids") or () if len(words) == 1]
+    """Return the ids that `generate` never writes; of bad words it takes out the end, which a model must be able to choose."""
+    ends = np.atleast_1d(_setting(model, "eos_token_id") or ())
+    words = [words[0] for words in _setting(model, "bad_words_ids") or () if len(words) == 1 and words[0] not in ends]
     return sorted({int(id) for id in (*words, *(_setting(model, "suppress_tokens") or ()))})
 
 

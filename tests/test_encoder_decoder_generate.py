@@ -14,7 +14,7 @@ import torch
 
 from agents import EncoderDecoderPolicy, collect
 from tests.tiny_encoder_decoders import END, FORCED, SERVED, Unrepeated, tiny_encoder_decoder, unread
-from tests.tiny_sources import DISABLED, ENV, MODES, NEXT_STEP, SAME_STEP
+from tests.tiny_sources import DISABLED, ENV, NEXT_STEP, SAME_STEP
 
 PROMPTS = ["a", "The quick", "it", "x, y and z", "the end of the line, which is far away"]
 NEW = 8
@@ -67,21 +67,22 @@ def check_equals_generate(policy, num_rows=3):
         assert ids == generated(policy.model, prompt)
 
 
-@pytest.mark.parametrize("name", ["t5", "bart", "marian"])
-def test_greedy_responses_equal_generate_token_for_token(name):
-    check_equals_generate(policy_of(name))
+def test_greedy_responses_equal_generate_token_for_token():
+    check_equals_generate(policy_of("t5"))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("num_rows", [1, 7])
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("num_rows", [1, 3, 7])
+@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", SERVED)
 def test_greedy_responses_equal_generate_whatever_the_model_and_the_rows(name, attention, seed, num_rows):
     check_equals_generate(policy_of(name, attention, seed), num_rows)
 
 
-def check_episodes_that_the_environment_starts(mode):
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [NEXT_STEP, SAME_STEP])
+def test_rows_that_the_environment_starts_again_write_what_generate_writes(mode):
     """Episodes begin whenever a row's last one ended, so responses of many lengths are written side by side."""
     policy, env = policy_of("bart"), make(4, mode)
     memory = policy.start(4, seed=0)
@@ -103,28 +104,17 @@ def check_episodes_that_the_environment_starts(mode):
     assert num_seen > 8 and any(len(set(counts)) > 2 for counts in lengths)
 
 
-def test_rows_that_the_environment_starts_again_write_what_generate_writes():
-    check_episodes_that_the_environment_starts(NEXT_STEP)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", [mode for mode in MODES if mode not in (DISABLED, NEXT_STEP)])
-def test_rows_that_are_started_again_within_a_step_write_what_generate_writes(mode):
-    assert mode is SAME_STEP
-    check_episodes_that_the_environment_starts(mode)
-
-
 def test_a_first_token_that_the_model_is_trained_behind_is_given_and_not_chosen():
     policy = greedy(tiny_encoder_decoder("bart", dtype="float64", forced_bos_token_id=FORCED))
     assert tuple(policy.opening) == (3, FORCED)
     responses = written(policy)
     for prompt, ids in responses.items():
         assert ids == generated(policy.model, prompt, num_given=2)
-    assert responses != written(policy_of("bart"))
 
 
 def test_ids_that_the_model_never_writes_are_never_written():
-    likely, suppressed = [id for ids in written(policy_of("marian")).values() for id in ids if id not in ENDS][:2]
+    free = tiny_encoder_decoder("marian", dtype="float64")
+    likely, suppressed = [id for prompt in PROMPTS for id in generated(free, prompt) if id not in ENDS][:2]
     words = [[likely], [65, 66], [END]]  # an end is a bad word to nobody
     policy = greedy(tiny_encoder_decoder("marian", dtype="float64", bad_words_ids=words, suppress_tokens=[suppressed]))
     assert policy._suppressed.tolist() == sorted([likely, suppressed])

@@ -13,7 +13,8 @@ from tests.tiny_models import tiny_model
 from text_env.tokens import load_tokens
 
 
-def test_the_kind_of_policy_is_read_from_the_models_configuration(tmp_path):
+@pytest.mark.slow
+def test_the_kind_of_policy_is_read_from_the_configuration_of_a_folder(tmp_path):
     for name, model in (("bart", tiny_encoder_decoder("bart")), ("llama", tiny_model())):
         model.save_pretrained(tmp_path / name)
     tokens = load_tokens("bytes")
@@ -22,8 +23,13 @@ def test_the_kind_of_policy_is_read_from_the_models_configuration(tmp_path):
     assert type(language_policy(str(tmp_path / "llama"), tokens=tokens, device="cpu")) is CausalPolicy
     with pytest.raises(ValueError, match=r"BartForConditionalGeneration has an encoder.* EncoderDecoderPolicy"):
         CausalPolicy(str(tmp_path / "bart"), tokens=tokens, device="cpu")
+
+
+def test_a_model_of_the_other_kind_is_refused():
+    with pytest.raises(ValueError, match=r"T5ForConditionalGeneration has an encoder.* EncoderDecoderPolicy"):
+        CausalPolicy(tiny_encoder_decoder(), device="cpu")
     with pytest.raises(ValueError, match="LlamaForCausalLM has no encoder: make it a policy by CausalPolicy"):
-        EncoderDecoderPolicy(str(tmp_path / "llama"), tokens=tokens, device="cpu")
+        EncoderDecoderPolicy(tiny_model(), device="cpu")
     with pytest.raises(ValueError, match="the policy has an encoder and the reference has none"):
         EncoderDecoderPolicy(tiny_encoder_decoder(), device="cpu", reference=tiny_model())
 
@@ -61,7 +67,7 @@ class Stuck(BartLearnedPositionalEmbedding):
         return super().forward(input_ids, 0, None)
 
 
-@pytest.mark.parametrize("weights", ["float32", "bfloat16"])
+@pytest.mark.parametrize("weights", ["bfloat16", pytest.param("float32", marks=pytest.mark.slow)])
 def test_a_model_that_steps_otherwise_than_it_reads_is_refused(weights):
     model = tiny_encoder_decoder("bart", dtype=weights)
     EncoderDecoderPolicy(model, device="cpu", dtype=weights, reference=None)

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
+from tokenizers.decoders import ByteLevel as ByteLevelDecoder
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+from tokenizers.processors import TemplateProcessing
 from transformers import (
     AutoModelForSeq2SeqLM,
     BartConfig,
@@ -16,6 +22,7 @@ from transformers import (
     PegasusConfig,
     PreTrainedConfig,
     PreTrainedModel,
+    PreTrainedTokenizerFast,
     T5Config,
 )
 
@@ -125,3 +132,25 @@ def unread(policy: EncoderDecoderPolicy, observation: Observation) -> Any:
     for row in range(len(ids)):
         allowed[row, [*policy.opening, *ids[row, is_response[row] & attended[row]]]] = False
     return allowed
+
+
+def write_folder(folder: Path, kind: str = "t5", seed: int = 0) -> Path:
+    """Write a random model and a tokenizer of bytes, which puts an end behind every text, as T5's does.
+
+    Args:
+        folder: to write to.
+        kind: a key of `SERVED`.
+        seed: of the weights.
+    """
+    alphabet = sorted(ByteLevel.alphabet())
+    pieces = Tokenizer(BPE(vocab={"<pad>": 0, **{piece: id for id, piece in enumerate(alphabet, 1)}}, merges=[]))
+    pieces.pre_tokenizer, pieces.decoder = ByteLevel(add_prefix_space=False), ByteLevelDecoder()
+    pieces.add_special_tokens(["<pad>", "</s>"])
+    end = pieces.token_to_id("</s>")
+    pieces.post_processor = TemplateProcessing(single="$A </s>", special_tokens=[("</s>", end)])
+    model = tiny_encoder_decoder(kind, seed=seed)
+    model.resize_token_embeddings(end + 1, mean_resizing=False)
+    model.config.eos_token_id = model.generation_config.eos_token_id = end
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=pieces, eos_token="</s>", pad_token="<pad>").save_pretrained(folder)
+    return folder

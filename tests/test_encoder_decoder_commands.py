@@ -6,16 +6,16 @@ import json
 from itertools import product
 
 import gymnasium as gym
-import numpy as np
 import pytest
 
-from agents import EncoderDecoderPolicy, Reinforce, ReinforceConfig, Supervised, SupervisedConfig, collect, demonstrations, evaluate, load
+from agents import EncoderDecoderPolicy, Reinforce, ReinforceConfig, Supervised, SupervisedConfig, collect, demonstrations, load
 from agents.__main__ import main
 from agents.learning.run_folder import read_metrics
-from benchmarks.arena import runner
+from benchmarks.arena.ledger import read_rows
 from benchmarks.arena.suite import Budget, Contender, Suite, SupervisedStart, Task
-from tests.tiny_encoder_decoders import tiny_encoder_decoder, write_folder
-from tests.tiny_sources import DISABLED, ENV, END
+from tests.test_arena import run_here
+from tests.tiny_encoder_decoders import untrained, write_folder
+from tests.tiny_sources import DISABLED, END, ENV
 
 pytestmark = [pytest.mark.slow, pytest.mark.draws_globally]  # tyro draws from `random` to test its own caches where it sees pytest
 
@@ -28,7 +28,16 @@ def folder(tmp_path_factory):
 def test_train_resume_write_and_load_take_a_folder_of_an_encoder_decoder(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     small = ["--model", str(folder), "--id", ENV, "--max-new-tokens", "6", "--num-envs", "8", "--device", "cpu"]
-    fast = ["--episodes-per-update", "8", "--evaluation-episodes", "8", "--learning-rate", "1e-3", "--feedback", "tests.tiny_sources:Length"]
+    fast = [
+        "--episodes-per-update",
+        "8",
+        "--evaluation-episodes",
+        "8",
+        "--learning-rate",
+        "1e-3",
+        "--feedback",
+        "tests.tiny_sources:Length",
+    ]
     assert main(["train", *small, *fast, "--num-updates", "2", "--folder", "run"]) == 0
     assert main(["train", "--resume", "run", "--model", str(folder), "--feedback", "tests.tiny_sources:Length", "--num-updates", "3"]) == 0
     assert read_metrics("run")[-1]["update"] == 3
@@ -41,32 +50,54 @@ def test_train_resume_write_and_load_take_a_folder_of_an_encoder_decoder(folder,
     assert [line["prompt"] for line in lines] == ["The food was"] * 3
 
 
-def copying(rows, **options):
+def test_the_arena_starts_an_encoder_decoder_by_supervision_and_goes_on_from_there(folder, tmp_path):
+    task = Task(
+        "numbers",
+        "TextGen/Translate-v0",
+        {"max_new_tokens": 96},
+        model=str(folder),
+        rows=8,
+        episodes_per_update=8,
+        held_out_episodes=8,
+        evaluate_every=1,
+        start=SupervisedStart(tokens=300, settings={"learning_rate": 1e-3}, episodes_per_update=8),
+    )
+    contenders = (
+        Contender("reference", "agents.frozen:Frozen", is_trained=False),
+        Contender("reinforce", "agents.reinforce:Reinforce", settings={"learning_rate": 1e-3}, start="supervised"),
+    )
+    assert run_here(Suite("tiny", (task,), contenders, 1, Budget(queries=16)), tmp_path) == 0
+    rows = {row["contender"]: row for row in read_rows(tmp_path)}
+    assert rows["reinforce"]["result"]["spent"]["forwards"] > 0
+    assert rows["reinforce"]["result"]["final"]["score"] >= 0
+
+
+def copying(num_rows):
     texts = ["".join(letters) for letters in product("abcd", repeat=2)]
     prompts = [{"prompt": text, "references": [text]} for text in texts]
-    return gym.make_vec(
-        ENV, num_envs=rows, autoreset_mode=DISABLED, tokenizer="bytes", prompts=prompts, feedback=copied, max_new_tokens=3, **options
-    )
+    options = {"tokenizer": "bytes", "prompts": prompts, "feedback": copied, "max_new_tokens": 3}
+    return gym.make_vec(ENV, num_envs=num_rows, autoreset_mode=DISABLED, **options)
 
 
 def copied(episodes):
-    """Return the share of the prompt's letters that stand in their place, less what was written behind them."""
-    return [
-        sum(one == other for one, other in zip(each.prompt.text, each.response, strict=False)) / 2 - 0.5 * (len(each.response) > 2)
-        for each in episodes
-    ]
+    """Return the share of a prompt's two letters that stand in their place, less a quarter for what was written behind them."""
+    pairs = [(each.prompt.text, each.response) for each in episodes]
+    return [sum(a == b for a, b in zip(asked, said, strict=False)) / 2 - 0.25 * max(0, len(said) - 2) for asked, said in pairs]
 
 
-def test_a_t5_learns_to_copy_by_supervision_and_then_by_reward():
-    policy = EncoderDecoderPolicy(tiny_encoder_decoder("t5", plain=True), device="cpu", closing=(END,), reference=None)
-    env, updates = copying(32), []
-    supervised = Supervised(policy, SupervisedConfig(learning_rate=3e-3))
-    for update in range(60):
-        updates.append(supervised.update(demonstrations(env, 32, seed=update)))
-    by_supervision = collect(env, policy, 64, seed=0).scores.mean()
-    print(by_supervision, updates[0], updates[-1])
-    agent = Reinforce(policy, ReinforceConfig(learning_rate=1e-3, kl_weight=0.0))
-    for update in range(60):
-        agent.update(collect(env, agent, 32, seed=1000 + update))
-    by_reward = collect(env, policy, 64, seed=0).scores.mean()
-    print(by_reward)
+def test_a_t5_learns_to_copy_from_references_and_goes_on_by_reward():
+    """Measured: -0.16 untrained, 0.46 after 30 updates of references, 0.86 after 100 of reward behind them; 1 after 120 of references."""
+    policy, env = EncoderDecoderPolicy(untrained("t5"), device="cpu", closing=(END,)), copying(64)
+    supervised = Supervised(policy, SupervisedConfig(learning_rate=1e-2, rows_per_backward=64))
+    by_reward = Reinforce(policy, ReinforceConfig(learning_rate=3e-3, kl_weight=0.0, rows_per_backward=64))
+
+    def score():
+        return collect(env, by_reward, 128, seed=5).scores.mean()
+
+    assert score() < 0
+    for update in range(30):
+        supervised.update(demonstrations(env, 64, seed=update))
+    imitated = score()
+    for update in range(100):
+        by_reward.update(collect(env, by_reward, 64, seed=1000 + update))
+    assert 0.25 < imitated < 0.65 and score() > imitated + 0.2

@@ -73,6 +73,15 @@ REFUSED: dict[str, Callable[[], PreTrainedConfig]] = {
 }
 
 
+def untrained(kind: str = "t5", attention: str = "sdpa", seed: int = 0) -> PreTrainedModel:
+    """Return a model with the weights that training begins with; arguments as in `tiny_encoder_decoder`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        model = AutoModelForSeq2SeqLM.from_config({**SERVED, **REFUSED}[kind](), attn_implementation=attention)
+    assert isinstance(model, PreTrainedModel)
+    return model
+
+
 def tiny_encoder_decoder(
     kind: str = "t5", attention: str = "sdpa", seed: int = 0, dtype: str = "float32", **generation: Any
 ) -> PreTrainedModel:
@@ -85,9 +94,9 @@ def tiny_encoder_decoder(
         dtype: of the weights; in float64, two ways to compute the same differ by less than any choice could hang on.
         generation: settings of `generate`.
     """
+    model = untrained(kind, attention, seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = AutoModelForSeq2SeqLM.from_config({**SERVED, **REFUSED}[kind](), attn_implementation=attention)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.15)

@@ -73,11 +73,15 @@ REFUSED: dict[str, Callable[[], PreTrainedConfig]] = {
 }
 
 
-def untrained(kind: str = "t5", attention: str = "sdpa", seed: int = 0) -> PreTrainedModel:
-    """Return a model with the weights that training begins with; arguments as in `tiny_encoder_decoder`."""
+def untrained(kind: str = "t5", seed: int = 0) -> PreTrainedModel:
+    """Return a model with the weights that training begins with."""
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        model = AutoModelForSeq2SeqLM.from_config({**SERVED, **REFUSED}[kind](), attn_implementation=attention)
+        return _fresh(kind, "sdpa")
+
+
+def _fresh(kind: str, attention: str) -> PreTrainedModel:
+    model = AutoModelForSeq2SeqLM.from_config({**SERVED, **REFUSED}[kind](), attn_implementation=attention)
     assert isinstance(model, PreTrainedModel)
     return model
 
@@ -94,9 +98,9 @@ def tiny_encoder_decoder(
         dtype: of the weights; in float64, two ways to compute the same differ by less than any choice could hang on.
         generation: settings of `generate`.
     """
-    model = untrained(kind, attention, seed)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
+        model = _fresh(kind, attention)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 parameter.add_(torch.randn_like(parameter) * 0.15)
@@ -106,7 +110,6 @@ def tiny_encoder_decoder(
                 model.final_logits_bias.normal_(std=0.3)
     for setting, value in generation.items():
         setattr(model.generation_config, setting, value)
-    assert isinstance(model, PreTrainedModel)
     model.train(False)
     return model.to(getattr(torch, dtype))
 

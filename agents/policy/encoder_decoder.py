@@ -15,6 +15,7 @@ from transformers import PreTrainedModel
 
 from agents.policy.encoder_decoder_check import check_encoder_decoder
 from agents.policy.encoding import EncoderDecoderReader
+from agents.policy.slots import on_device
 from agents.policy.transformer import Reference, TransformerPolicy
 from text_env.tokens import Tokens
 
@@ -71,7 +72,7 @@ class EncoderDecoderPolicy(TransformerPolicy):
             raise ValueError("opening must have at least one id: the first token needs something to be predicted from, got none")
         check_encoder_decoder(self.model, self.opening, self.closing)
         if suppressed := suppressed_ids(self.model):
-            self._suppressed = torch.tensor(suppressed, device=self.device)
+            self._suppressed = on_device(np.array(suppressed), self.device)
         return EncoderDecoderReader(self.config, self.compute_dtype, self.device, self.opening, self.closing)
 
 

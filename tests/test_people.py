@@ -97,13 +97,13 @@ def test_nobody_answering_in_time_is_an_error_where_that_was_asked_for(path):
 
 
 def test_what_was_given_up_is_asked_again_and_what_was_answered_is_not(path):
-    feedback = HumanFeedback(path, wait=0.05, poll=0.02)
-    assert feedback([episode(GOOD)])[0].score is None
+    assert HumanFeedback(path, wait=0.05, poll=0.02)([episode(GOOD)])[0].score is None
+    patient = HumanFeedback(path, poll=0.02)
     with Store(path) as store:
-        tickets = feedback.submit([episode(GOOD)])
+        tickets = patient.submit([episode(GOOD)])
         answer_with(store, rating)
-        assert feedback.judgements(tickets)[0].score == 1.0
-        assert feedback.submit([episode(GOOD)])[0].questions == tickets[0].questions
+        assert patient.judgements(tickets)[0].score == 1.0
+        assert patient.submit([episode(GOOD)])[0].questions == tickets[0].questions
         assert Queue(store).next_for(store.enrol("bob"), Interface.SIMULATED) is None
 
 

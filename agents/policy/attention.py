@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from transformers import AttentionInterface, PretrainedConfig
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -49,6 +51,17 @@ def slot_attention(
 
 
 AttentionInterface.register(SLOT_ATTENTION, slot_attention)
+
+
+def same_with_gradient(config: PretrainedConfig, device: torch.device) -> AbstractContextManager[object]:
+    """Return a context in which sdpa gives the same numbers whether or not gradients are wanted.
+
+    T5 adds learned distances to its attention masks. The CPU's fused kernel refuses a mask that needs a gradient, so sdpa computes
+    plain products for the learner and would take the fused kernel, whose sums run in another order, for a frozen copy: in bfloat16
+    that differs by several hundredths of a nat a token, where a policy's divergence from its own copy is 0.
+    """
+    has_learned_distances = getattr(config, "relative_attention_num_buckets", None) is not None
+    return sdpa_kernel(SDPBackend.MATH) if has_learned_distances and device.type == "cpu" else nullcontext()
 
 
 class VisibleTokens:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
 from agents.policy.encoder_decoder_check import check_encoder_decoder
 from agents.policy.encoding import EncoderDecoderReader
+from agents.policy.slots import on_device
 from agents.policy.transformer import Reference, TransformerPolicy
 from text_env.tokens import Tokens
 
@@ -22,9 +24,10 @@ class EncoderDecoderPolicy(TransformerPolicy):
     """Choose the next token by a transformers encoder-decoder, such as T5, BART or Marian.
 
     Of the model's generation settings, those that belong to what it was trained on are kept: what the decoder reads first, and which
-    ids are never written (`suppress_tokens`, and `bad_words_ids` of one id). The others describe a search or force an end
-    (`num_beams`, `no_repeat_ngram_size`, `min_length`, `forced_eos_token_id`, ...): they are left out, since the policy is the model's
-    own distribution and an end is the agent's choice.
+    ids are never written (`suppress_tokens`, and `bad_words_ids` of one id). The others describe a search, force an end or hold for
+    some steps only (`num_beams`, `no_repeat_ngram_size`, `min_length`, `forced_eos_token_id`, `begin_suppress_tokens`, ...): they are
+    left out, since the policy is the model's own distribution and an end is the agent's choice. `min_new_tokens` and `banned_tokens` of
+    the environment mask tokens.
 
     Args:
         model: a hub id, a folder, or a model object (used as it is, put into evaluation mode).
@@ -69,7 +72,7 @@ class EncoderDecoderPolicy(TransformerPolicy):
             raise ValueError("opening must have at least one id: the first token needs something to be predicted from, got none")
         check_encoder_decoder(self.model, self.opening, self.closing)
         if suppressed := suppressed_ids(self.model):
-            self._suppressed = torch.tensor(suppressed, device=self.device)
+            self._suppressed = on_device(np.array(suppressed), self.device)
         return EncoderDecoderReader(self.config, self.compute_dtype, self.device, self.opening, self.closing)
 
 
@@ -90,8 +93,9 @@ def opening_ids(model: PreTrainedModel) -> tuple[int, ...]:
 
 
 def suppressed_ids(model: PreTrainedModel) -> list[int]:
-    """Return the ids that `generate` never writes."""
-    words = [words[0] for words in _setting(model, "bad_words_ids") or () if len(words) == 1]
+    """Return the ids that `generate` never writes; of bad words it takes out the end, which a model must be able to choose."""
+    ends = np.atleast_1d(_setting(model, "eos_token_id") or ())
+    words = [words[0] for words in _setting(model, "bad_words_ids") or () if len(words) == 1 and words[0] not in ends]
     return sorted({int(id) for id in (*words, *(_setting(model, "suppress_tokens") or ()))})
 
 

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 
 from agents.agent import BoolArray, Observation
 from agents.policy.actions import ActionBatch
-from agents.policy.attention import VisibleTokens
+from agents.policy.attention import VisibleTokens, same_with_gradient
 from agents.policy.cohorts import Cohort, CohortMemory, PromptCache, ResponseCache
 from agents.policy.decoding import token_counts
 from agents.policy.draws import Draws
@@ -31,7 +31,7 @@ class EncoderDecoderReader:
     def __init__(
         self, config: PretrainedConfig, dtype: torch.dtype, device: torch.device, opening: Sequence[int], closing: Sequence[int]
     ) -> None:
-        self.dtype, self.device = dtype, device
+        self.config, self.dtype, self.device = config, dtype, device
         self.opening = np.asarray(opening, dtype=np.int64)
         self.closing = np.asarray(closing, dtype=np.int64)
         self.visible = VisibleTokens(config, dtype)
@@ -160,6 +160,12 @@ class EncoderDecoderReader:
     def states(self, model: PreTrainedModel, batch: ActionBatch) -> torch.Tensor:
         """Return the hidden states from which actions were chosen. Every prompt goes through the encoder once, positions begin at 0."""
         rows, columns = np.nonzero(batch.is_action)
+        with same_with_gradient(self.config, self.device):
+            hidden = self._decode_whole(model, batch, int(columns.max(initial=0)))
+        return hidden[on_device(rows, self.device), on_device(columns + len(self.opening) - 1, self.device)]
+
+    def _decode_whole(self, model: PreTrainedModel, batch: ActionBatch, length: int) -> torch.Tensor:
+        """Return the decoder's hidden states behind the opening and the first `length` tokens of each response."""
         encoder_ids, is_read = self.encoder_input(batch.tokens, batch.prompt_lengths)
         whole = np.where(is_read, encoder_ids, -1)
         _, first, inverse = np.unique(whole, axis=0, return_index=True, return_inverse=True)
@@ -167,18 +173,16 @@ class EncoderDecoderReader:
         states = _run(
             model.get_encoder(), on_device(encoder_ids[first], self.device), attention_mask=visible[on_device(first, self.device)]
         )
-        length = columns.max(initial=0)  # response tokens that come before some action
         places = np.minimum(batch.prompt_lengths[:, None] + np.arange(length), batch.tokens.shape[1] - 1)
         opening = np.broadcast_to(self.opening, (len(batch.tokens), len(self.opening)))
         decoder_ids = np.concatenate([opening, np.take_along_axis(batch.tokens, places, 1)], axis=1)
-        hidden = _run(
+        return _run(
             model.get_decoder(),  # type: ignore[no-untyped-call]
             on_device(decoder_ids, self.device),
             encoder_hidden_states=states[on_device(inverse.reshape(-1), self.device)],
             encoder_attention_mask=visible,
             use_cache=False,
         )
-        return hidden[on_device(rows, self.device), on_device(columns + len(self.opening) - 1, self.device)]
 
 
 def prompt_counts(observation: Observation, lengths: IntArray) -> IntArray:

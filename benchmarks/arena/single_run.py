@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from agents import CausalPolicy, TabularPolicy, best_of_n, evaluate
+from agents import CausalPolicy, EncoderDecoderPolicy, TabularPolicy, best_of_n, evaluate, language_policy
 from agents.agent import Imitator
 from agents.learning.held_out import measure_rollout
 from agents.learning.late import rollouts_of
@@ -135,14 +135,14 @@ def make_agent(run: Run, env: VectorEnv, folder: Path) -> Any:
     task, contender = run.task, run.contender
     config = contender.config(task.model)
     options = {"value_head": hasattr(config, "critic_learning_rate"), "seed": run.seed, **contender.policy}
-    policy: CausalPolicy | TabularPolicy
+    policy: CausalPolicy | EncoderDecoderPolicy | TabularPolicy
     if task.model == TABLE:
         exact = getattr(env.unwrapped, "exact", None)
         if exact is None:
             raise ValueError(f'model "table" needs a task with few responses, such as TextGen/Exact-v0, not {task.env}')
         policy = TabularPolicy(exact.vocab_size, exact.horizon, exact.prompts.tolist(), **options)
     else:
-        policy = CausalPolicy(_model(run, folder), device=run.device, **options)
+        policy = language_policy(_model(run, folder), device=run.device, **options)
     return resolve(contender.agent, policy=policy, config=config)
 
 

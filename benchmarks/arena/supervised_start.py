@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from agents import CausalPolicy, save
+from agents import language_policy, save
 from agents.learning.late import rollouts_of
 from benchmarks.arena.ledger import Key
 from benchmarks.arena.seeds import update_seeds
@@ -44,7 +44,7 @@ def make_start(run: Run, folder: Path) -> dict[str, Any]:
     task = run.task
     assert task.start is not None
     env = make_env(task, "train")
-    policy = CausalPolicy(task.model, device=run.device, reference=None, seed=run.seed)
+    policy = language_policy(task.model, device=run.device, reference=None, seed=run.seed)
     config = read_config(task.start.agent, {name: str(value) for name, value in task.start.settings.items()})
     agent = resolve(task.start.agent, policy=policy, config=config)
     counter, spent = ForwardCounter(agent), Spent()

@@ -38,7 +38,7 @@ def test_train_resume_write_and_load_take_a_folder_of_an_encoder_decoder(folder,
         "--feedback",
         "tests.tiny_sources:Length",
     ]
-    assert main(["train", *small, *fast, "--num-updates", "2", "--folder", "run"]) == 0
+    assert main(["train", "--model", str(folder), *small, *fast, "--num-updates", "2", "--folder", "run"]) == 0
     assert main(["train", "--resume", "run", "--model", str(folder), "--feedback", "tests.tiny_sources:Length", "--num-updates", "3"]) == 0
     assert read_metrics("run")[-1]["update"] == 3
     policy = load("run/checkpoints/last", device="cpu").policy

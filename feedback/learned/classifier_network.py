@@ -19,9 +19,10 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 from transformers.utils import logging as transformers_logging
 
 from feedback.learned.classifier_rows import TextRow
-from feedback.learned.reward_network import Side, filled, first_position, no_progress_bar, row_batches
+from feedback.learned.reward_network import Side, filled, first_position, row_batches
 from text_env.episode import FloatArray
 from text_env.model_names import model_source
+from text_env.quiet_loading import no_progress_bar
 
 CONTROL_NAMES = ("pad", "eos", "bos", "cls", "sep", "mask")
 WAYS_OUT = (

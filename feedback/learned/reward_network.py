@@ -10,7 +10,6 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,9 +17,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from transformers import AutoModel, PreTrainedModel
-from transformers.utils import logging as transformers_logging
 
 from text_env.model_names import model_source
+from text_env.quiet_loading import no_progress_bar
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
@@ -114,18 +113,6 @@ def load_trunk(model: str | PreTrainedModel) -> PreTrainedModel:
     assert isinstance(found, PreTrainedModel)
     found.train(False)
     return found
-
-
-@contextmanager
-def no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing progress bars."""
-    was_enabled = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        yield
-    finally:
-        if was_enabled:
-            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
 
 
 def row_batches(lengths: Sequence[int], tokens_at_once: int) -> Iterator[list[int]]:
